@@ -1,0 +1,4 @@
+// Command mslab is a performance laboratory in one binary.
+package main
+
+func main() {}

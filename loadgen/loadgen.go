@@ -1,0 +1,67 @@
+// Package loadgen offers load to an HTTP server on a schedule and accounts for
+// every request: sent = ok + failed + in flight, always.
+package loadgen
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// Plan is one load. The zero value of a field means its default where one is
+// given.
+type Plan struct {
+	URL    string      // http://HOST:PORT/PATH
+	Method string      // default GET, or POST with a body
+	Header http.Header // further fields; Host is taken from here when present
+	// Body is sent as it is. Nil with Metrics > 0 means bodies of the seed's
+	// shape, made from Seed.
+	Body    []byte
+	Metrics int // metrics a body
+
+	Clients int // concurrent clients, default 10
+	// Exactly one of these bounds the load.
+	Requests          int64
+	RequestsPerClient int64
+	Duration          time.Duration
+
+	Connection Connection    // default Keep
+	Think      time.Duration // pause between an answer and the next request, kept to 0.2 ms
+	Deadline   time.Duration // only classifies; default 250 ms
+	Timeout    time.Duration // ends a request; default 5 s
+	Warmup     time.Duration // load before the measured time, counted apart
+	Seed       int64
+
+	// SpreadSources makes new connections to 127.0.0.0/8 come from many
+	// loopback addresses, so that ports do not run out.
+	SpreadSources bool
+	// Ledger, where not nil, gets one JSON line a batch, and requests carry
+	// X-Correlation-ID.
+	Ledger io.Writer
+	// Progress, where not nil, is called about once a second from one
+	// goroutine.
+	Progress func(Progress)
+	// Started, where not nil, is called once when the measured time begins and
+	// Drained once when nothing is in flight any more, before Run returns.
+	Started, Drained func()
+}
+
+// Connection says how long a client keeps its connection.
+type Connection string
+
+const (
+	Keep Connection = "keep" // one connection a client, reopened when the server closes it
+	New  Connection = "new"  // one connection a request
+)
+
+// Progress is a glance at a running load.
+type Progress struct {
+	Elapsed  time.Duration
+	Warmup   bool
+	Sent     int64
+	OK       int64
+	Failed   int64
+	InFlight int64
+	RPS      float64 // OK requests in the last second
+	P99      time.Duration
+}
