@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+)
+
+// admin serves counters, health and profiles on a listener of its own, since
+// on the ingest port they would wait behind held workers.
+type admin struct {
+	listener net.Listener
+	http     http.Server
+	done     chan error
+}
+
+func startAdmin(s *Server, address string) (*admin, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for admin on %s: %w; choose another with --admin, or --admin \"\" for none", address, err)
+	}
+	a := &admin{listener: listener, done: make(chan error, 1)}
+	a.http = http.Server{Handler: adminRoutes(s), ReadHeaderTimeout: 10 * time.Second}
+	go func() { a.done <- a.http.Serve(listener) }()
+	return a, nil
+}
+
+func adminRoutes(s *Server) http.Handler {
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		contentType, body := s.renderCounters(nil, r.Header.Get("Accept"))
+		writeAnswer(w, http.StatusOK, contentType, body)
+	})
+	routes.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		status, body := s.health(nil)
+		writeAnswer(w, status, "application/json", body)
+	})
+	routes.HandleFunc("POST /clock", s.moveClock)
+	routes.HandleFunc("GET /debug/pprof/", pprof.Index)
+	routes.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	routes.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	routes.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return routes
+}
+
+// moveClock sets the offset of the server's clock: POST /clock?offset=-1h.
+func (s *Server) moveClock(w http.ResponseWriter, r *http.Request) {
+	if !s.config.FaultHooks {
+		writeAnswer(w, http.StatusForbidden, "application/json", appendProblem(nil, "fault hooks are off; start the server with --fault-hooks"))
+		return
+	}
+	offset, err := time.ParseDuration(r.URL.Query().Get("offset"))
+	if err != nil {
+		writeAnswer(w, http.StatusBadRequest, "application/json", appendProblem(nil, "want ?offset=DURATION, for example 90s or -1h"))
+		return
+	}
+	s.clock.offset.Store(int64(offset))
+	writeAnswer(w, http.StatusOK, "application/json", []byte(`{"success":true}`))
+}
+
+func writeAnswer(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client is gone
+}
+
+func (a *admin) address() string { return a.listener.Addr().String() }
+
+// close lets requests under way end for up to a second.
+func (a *admin) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := a.http.Shutdown(ctx); err != nil {
+		_ = a.http.Close() // a profile was being taken: cut it
+	}
+	if err := <-a.done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve admin: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+const defaultMaxThreads = 4000
+
+// threadBudget is how many threads for connections may exist at once. It is
+// asked before a thread is made: once clone(2) fails, the Go runtime ends the
+// process and nothing can catch that.
+type threadBudget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// newThreadBudget allows asked threads (default 4,000), but no more than half
+// of what the system leaves this process now.
+func newThreadBudget(asked int) *threadBudget {
+	if asked == 0 {
+		asked = defaultMaxThreads
+	}
+	return &threadBudget{limit: int64(max(1, min(asked, threadsLeft()/2)))}
+}
+
+func (b *threadBudget) take() bool {
+	if b.used.Add(1) > b.limit {
+		b.used.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (b *threadBudget) give() { b.used.Add(-1) }
+
+// threadsLeft is how many further threads threads-max, pids.max and
+// RLIMIT_NPROC leave. What cannot be read does not limit.
+func threadsLeft() int {
+	left := readNumber("/proc/sys/kernel/threads-max") - allThreads()
+	pids := filepath.Join("/sys/fs/cgroup", ownCgroup())
+	if limit := readNumber(filepath.Join(pids, "pids.max")); limit < unlimited {
+		left = min(left, limit-readNumber(filepath.Join(pids, "pids.current")))
+	}
+	var limit unix.Rlimit
+	// The superuser is exempt from RLIMIT_NPROC (fork(2), EAGAIN).
+	if unix.Geteuid() != 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < unlimited {
+		left = min(left, int(limit.Cur)-threadsOfUser(uint32(unix.Geteuid())))
+	}
+	return max(0, left)
+}
+
+const unlimited = 1 << 40
+
+// readNumber reads a file that holds one number; unlimited where there is none.
+func readNumber(path string) int {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return unlimited
+	}
+	n, err := strconv.Atoi(string(bytes.TrimSpace(text)))
+	if err != nil {
+		return unlimited
+	}
+	return n
+}
+
+// ownCgroup is this process' path in the unified hierarchy.
+func ownCgroup() string {
+	text, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return path
+		}
+	}
+	return ""
+}
+
+// allThreads is the number of threads on the system: the second part of the
+// fourth field of /proc/loadavg.
+func allThreads() int {
+	text, _ := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if len(fields) < 4 {
+		return 0
+	}
+	_, total, _ := strings.Cut(fields[3], "/")
+	n, _ := strconv.Atoi(total)
+	return n
+}
+
+// threadsOfUser counts the threads of all processes of a user.
+func threadsOfUser(uid uint32) int {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	threads := 0
+	for _, process := range processes {
+		var status unix.Stat_t
+		if unix.Stat(process, &status) != nil || status.Uid != uid {
+			continue
+		}
+		tasks, _ := os.ReadDir(filepath.Join(process, "task"))
+		threads += len(tasks)
+	}
+	return threads
+}
