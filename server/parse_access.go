@@ -1,0 +1,148 @@
+package server
+
+import "strings"
+
+// The accessors of parseQuadratic. Each is given the bytes of one array or
+// object whose syntax has been checked, and starts at their beginning.
+
+// countElements counts the elements of an array by passing over all of them.
+func countElements(array []byte) int {
+	count := 0
+	for at := firstInside(array); array[at] != ']'; at = afterValue(array, valueEnd(array, at)) {
+		count++
+	}
+	return count
+}
+
+// elementAt is element i of an array, found by passing over those before it.
+func elementAt(array []byte, i int) []byte {
+	at := firstInside(array)
+	for ; i > 0; i-- {
+		at = afterValue(array, valueEnd(array, at))
+	}
+	return array[at:valueEnd(array, at)]
+}
+
+// memberOf is the last value of the field in an object, nil where it has none.
+// Each of its values must start with one of the bytes in starts: its JSON type
+// shows there.
+func memberOf(object []byte, field jsonField, starts string, wrongType error) (value []byte, err error) {
+	members := membersOf(object)
+	for members.next() {
+		if fieldOf(members.key) != field {
+			continue
+		}
+		if value = members.value; strings.IndexByte(starts, value[0]) < 0 {
+			return nil, wrongType
+		}
+	}
+	return value, nil
+}
+
+// memberWalk passes over the members of an object from the first to the last.
+type memberWalk struct {
+	object []byte
+	at     int
+	key    jsonString
+	value  []byte
+}
+
+// membersOf starts a walk before the first member.
+func membersOf(object []byte) memberWalk {
+	at := 0
+	for object[at] != '{' {
+		at++
+	}
+	return memberWalk{object: object, at: afterSpace(object, at+1)}
+}
+
+func (w *memberWalk) next() bool {
+	if w.object[w.at] == '}' {
+		return false
+	}
+	keyEnd := valueEnd(w.object, w.at)
+	w.key = stringOf(w.object[w.at:keyEnd])
+	colon := afterSpace(w.object, keyEnd)
+	value := afterSpace(w.object, colon+1)
+	end := valueEnd(w.object, value)
+	w.value = w.object[value:end]
+	w.at = afterValue(w.object, end)
+	return true
+}
+
+// firstInside is the index of the first element of an array, or of its end.
+func firstInside(array []byte) int { return afterSpace(array, 1) }
+
+// afterValue is the index of the next element or member, or of the closing
+// bracket.
+func afterValue(container []byte, end int) int {
+	end = afterSpace(container, end)
+	if container[end] == ',' {
+		end = afterSpace(container, end+1)
+	}
+	return end
+}
+
+func afterSpace(b []byte, i int) int {
+	for b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t' {
+		i++
+	}
+	return i
+}
+
+// valueEnd is the index after the value that starts at i. Of a container it
+// looks for nothing but strings and brackets.
+func valueEnd(b []byte, i int) int {
+	switch b[i] {
+	case '"':
+		return stringEnd(b, i)
+	case '{', '[':
+		return containerEnd(b, i)
+	}
+	for i < len(b) && b[i] != ',' && b[i] != ']' && b[i] != '}' && b[i] > ' ' {
+		i++
+	}
+	return i
+}
+
+func containerEnd(b []byte, i int) int {
+	for depth := 0; ; {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i)
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		i++
+		if depth == 0 {
+			return i
+		}
+	}
+}
+
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// stringOf takes a string literal out of its quotes.
+func stringOf(literal []byte) jsonString {
+	s := jsonScanner{data: literal}
+	checked, _ := s.string() // cannot fail: the syntax has been checked
+	return checked
+}
+
+func numberOf(literal []byte) jsonNumber {
+	s := jsonScanner{data: literal}
+	checked, _ := s.number()
+	return checked
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
