@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,9 +20,6 @@ type acceptor struct {
 	initialTimeout time.Duration
 	sessions       sync.Pool
 }
-
-// errStopped is what accept returns once the server stops.
-var errStopped = errors.New("server stopped")
 
 func newAcceptor(s *Server, h *handler) (*acceptor, error) {
 	var limit unix.Rlimit

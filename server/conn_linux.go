@@ -61,7 +61,7 @@ func (c *blockingConn) converse() (linger bool) {
 			}
 		case wire.Failed:
 			problem := c.wire.Err()
-			c.refuse(problem.Status, problem.Reason)
+			c.fail(problem.Status, problem.Reason)
 			return c.flush()
 		case wire.NeedMore:
 			if !c.flush() {
@@ -94,7 +94,7 @@ func (c *blockingConn) receive(until *time.Time) (more, linger bool) {
 		}
 		return true, false
 	case timedOut && !idle:
-		c.session.refuse(408, "the request took too long to arrive")
+		c.fail(408, "the request took too long to arrive")
 		return false, c.flush()
 	default:
 		return false, false

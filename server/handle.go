@@ -83,8 +83,8 @@ func (s *session) answer(request *wire.Request) (keep bool) {
 	return keep
 }
 
-// refuse appends the answer to bytes that are no acceptable request.
-func (s *session) refuse(status int, reason string) {
+// fail appends the answer to bytes that are no acceptable request.
+func (s *session) fail(status int, reason string) {
 	response := wire.Response{Status: status, Close: true}
 	s.problem(&response, status, reason)
 	s.out = wire.AppendResponse(s.out, &response)

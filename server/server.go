@@ -16,6 +16,9 @@ import (
 // last write it stays under 5 s.
 const stopGrace = 3 * time.Second
 
+// errStopped is what an executor's run returns once the server stops.
+var errStopped = errors.New("server stopped")
+
 // executor accepts connections and answers on them.
 type executor interface {
 	address() string

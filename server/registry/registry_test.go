@@ -1,0 +1,67 @@
+package registry
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+func TestRegisterListRemove(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mslab")
+	if entries, err := List(dir); err != nil || len(entries) != 0 {
+		t.Fatalf("empty registry: %v, %v", entries, err)
+	}
+	remove, err := Register(dir, Entry{URL: "http://127.0.0.1:1", Phase: 7, Name: "keepalive"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := List(dir)
+	if err != nil || len(entries) != 1 || entries[0].PID != os.Getpid() || entries[0].Name != "keepalive" {
+		t.Fatalf("after Register: %v, %v", entries, err)
+	}
+	for range 2 {
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if entries, _ := List(dir); len(entries) != 0 {
+		t.Fatalf("after remove: %v", entries)
+	}
+}
+
+// TestStaleEntriesAreRemoved writes entries of a process that is gone and of
+// one whose id has been taken by another, and a file that is no entry.
+func TestStaleEntriesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Skipf("needs true(1): %v", err)
+	}
+	ticks, err := startTicks(os.Getpid())
+	if err != nil {
+		t.Skipf("needs /proc: %v", err)
+	}
+	write := func(name string, content any) {
+		text, err := json.Marshal(content)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("gone.json", Entry{PID: ended.Process.Pid, StartTicks: 1})
+	write("reused.json", Entry{PID: os.Getpid(), StartTicks: ticks + 1})
+	write("foreign.json", "no entry")
+	write(strconv.Itoa(os.Getpid())+".json", Entry{PID: os.Getpid(), StartTicks: ticks, Name: "mine"})
+	entries, err := List(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name != "mine" {
+		t.Fatalf("List: %v, %v", entries, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.json")); len(left) != 1 {
+		t.Errorf("stale files remain: %v", left)
+	}
+}
