@@ -43,15 +43,13 @@ func chunkExtension(ext []byte) (reason string) {
 	if len(ext) == 0 {
 		return ""
 	}
+	// The white space that the grammar tolerates before the semicolon is
+	// refused: parsers differ in it.
+	if ext[0] != ';' {
+		return "invalid chunk size"
+	}
 	if n := prefix(ext, valueByte); n < len(ext) {
 		return controlReason(ext[n])
-	}
-	// White space must lead to an extension: alone it is no part of the grammar.
-	for len(ext) > 0 && isSpace(ext[0]) {
-		ext = ext[1:]
-	}
-	if len(ext) == 0 || ext[0] != ';' {
-		return "invalid chunk size"
 	}
 	return ""
 }

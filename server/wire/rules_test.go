@@ -102,6 +102,7 @@ var refusals = []struct {
 	{"0x in a chunk size", chunked("0x1\r\nx\r\n0\r\n\r\n"), 400, "invalid chunk size"},
 	{"space before a chunk size", chunked(" 1\r\nx\r\n0\r\n\r\n"), 400, "invalid chunk size"},
 	{"space after a chunk size", chunked("1 \r\nx\r\n0\r\n\r\n"), 400, "invalid chunk size"},
+	{"space before a chunk extension", chunked("1 ;a\r\nx\r\n0\r\n\r\n"), 400, "invalid chunk size"},
 	{"empty chunk size", chunked("\r\nx\r\n0\r\n\r\n"), 400, "invalid chunk size"},
 	{"chunk size of an extension alone", chunked(";a\r\nx\r\n0\r\n\r\n"), 400, "invalid chunk size"},
 	{"chunk size of 2^63", chunked("8000000000000000\r\n"), 400, "invalid chunk size"},
@@ -238,7 +239,7 @@ var acceptances = []struct {
 	{"no space after the colon, empty value", get("a:", "b:c"), base(func(r *Request) {})},
 	{"chunks", chunked("3\r\nabc\r\n1;x=\"y\"\r\nd\r\n00\r\n\r\n"), base(func(r *Request) { r.Method, r.Path, r.Body = "POST", "/metrics", []byte("abcd") })},
 	{"no chunks", chunked("0\r\n\r\n"), base(func(r *Request) { r.Method, r.Path = "POST", "/metrics" })},
-	{"chunk sizes in both cases", chunked("A\r\n0123456789\r\na ; b\r\n0123456789\r\n0\r\n\r\n"), base(func(r *Request) {
+	{"chunk sizes in both cases", chunked("A\r\n0123456789\r\na; b\r\n0123456789\r\n0\r\n\r\n"), base(func(r *Request) {
 		r.Method, r.Path, r.Body = "POST", "/metrics", []byte("01234567890123456789")
 	})},
 	{"chunk data like framing", chunked("7\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n"), base(func(r *Request) {
