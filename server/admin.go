@@ -40,11 +40,11 @@ func adminRoutes(s *Server) http.Handler {
 		writeAnswer(w, status, "application/json", body)
 	})
 	routes.HandleFunc("POST /clock", s.moveClock)
-	routes.HandleFunc("GET /debug/pprof/", pprof.Index)
-	routes.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	routes.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	routes.HandleFunc("/debug/pprof/", pprof.Index)
+	routes.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	routes.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return routes
 }
 
