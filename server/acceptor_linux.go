@@ -69,8 +69,8 @@ func (a *acceptor) accept() (fd int, err error) {
 		}
 		counters := &a.server.counters
 		if counters.active.Load() >= int64(a.server.config.MaxConnections) || !a.conns.open(fd) {
-			_ = unix.Close(fd)
 			counters.refused.Add(1)
+			_ = unix.Close(fd)
 			continue
 		}
 		counters.accepted.Add(1)
@@ -87,8 +87,8 @@ func (a *acceptor) close(fd int) {
 
 // refuse closes a connection for which there is no thread.
 func (a *acceptor) refuse(fd int) {
-	a.close(fd)
 	a.server.counters.refused.Add(1)
+	a.close(fd)
 }
 
 // wake lets the thread that blocks in accept return.

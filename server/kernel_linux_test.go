@@ -1,0 +1,199 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mslab/server"
+)
+
+// serveVariable makes the test binary serve a phase instead of testing, so that
+// the kernel's view of a server process can be looked at from outside.
+const serveVariable = "MSLAB_TEST_SERVE_PHASE"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(serveVariable); name != "" {
+		if err := serveForTest(name); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveForTest(name string) error {
+	phase, err := server.FindPhase(name)
+	if err != nil {
+		return err
+	}
+	runtime.GOMAXPROCS(phase.Recipe.Processors())
+	s, err := server.New(server.Config{Phase: phase, Recipe: phase.Recipe, Address: "127.0.0.1:0", DataDir: os.Getenv("MSLAB_TEST_DATA")})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	fmt.Println(s.URL())
+	return s.Serve(ctx)
+}
+
+// startProcess runs a phase in a process of its own, under a wrapper such as
+// strace where one is given. stop sends SIGTERM to the server and waits.
+func startProcess(t *testing.T, phase string, wrapper ...string) (url string, stop func()) {
+	t.Helper()
+	arguments := append(wrapper, os.Args[0])
+	command := exec.Command(arguments[0], arguments[1:]...)
+	command.Env = append(os.Environ(), serveVariable+"="+phase, "MSLAB_TEST_DATA="+t.TempDir())
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	command.Stderr = os.Stderr
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			_ = syscall.Kill(-command.Process.Pid, syscall.SIGTERM)
+			if err := command.Wait(); err != nil {
+				t.Errorf("phase %s ended with %v", phase, err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("read the server's address: %v", err)
+	}
+	return strings.TrimSpace(line), stop
+}
+
+// TestClonesPerRequest counts clone(2) calls by strace: one a request in phase
+// 1, none in phase 5, within 1 % plus the runtime's own 32.
+func TestClonesPerRequest(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace, which is not installed")
+	}
+	const requests = 1000
+	for phase, want := range map[string]int{"1": requests, "5": 0} {
+		t.Run("phase "+phase, func(t *testing.T) {
+			summary := filepath.Join(t.TempDir(), "calls")
+			if exec.Command(strace, "-o", summary, "true").Run() != nil {
+				t.Skip("needs ptrace, which this machine does not allow")
+			}
+			url, stop := startProcess(t, phase, strace, "-f", "-qq", "-c", "-e", "trace=clone,clone3,fork,vfork", "-o", summary)
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			for range requests {
+				answer, err := client.Post(url+"/metrics", "application/json", strings.NewReader(seedBody))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, answer.Body)
+				_ = answer.Body.Close()
+			}
+			stop()
+			clones := clonesIn(t, summary)
+			t.Logf("%d clones for %d requests", clones, requests)
+			if low, high := want*99/100, want*101/100+32; clones < low || clones > high {
+				t.Errorf("%d clones for %d requests, want %d to %d", clones, requests, low, high)
+			}
+		})
+	}
+}
+
+func clonesIn(t *testing.T, summary string) int {
+	t.Helper()
+	text, err := os.ReadFile(summary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clones := 0
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) >= 5 && regexp.MustCompile(`^(clone3?|v?fork)$`).MatchString(fields[len(fields)-1]) {
+			n, err := strconv.Atoi(fields[3])
+			if err != nil {
+				t.Fatalf("line of strace %q: %v", line, err)
+			}
+			clones += n
+		}
+	}
+	return clones
+}
+
+// TestBacklogInTheKernel reads the accept queue's limit with ss.
+func TestBacklogInTheKernel(t *testing.T) {
+	ss, err := exec.LookPath("ss")
+	if err != nil {
+		t.Skip("needs ss (iproute2), which is not installed")
+	}
+	somaxconn, err := os.ReadFile("/proc/sys/net/core/somaxconn")
+	if err != nil {
+		t.Skipf("needs /proc/sys/net/core/somaxconn: %v", err)
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(somaxconn)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forEachPhase(t, func(t *testing.T, phase server.Phase) {
+		r := start(t, phase, nil)
+		want := 10
+		if phase.Number >= 7 {
+			want = min(most, 1024)
+		}
+		_, port, _ := strings.Cut(r.address(), ":")
+		table, err := exec.Command(ss, "-Hltn", "sport = :"+port).Output()
+		if err != nil {
+			t.Fatalf("ss: %v", err)
+		}
+		fields := strings.Fields(string(table))
+		if len(fields) < 3 || fields[2] != strconv.Itoa(want) {
+			t.Errorf("ss says %q, want a backlog of %d", table, want)
+		}
+	})
+}
+
+// TestThreadsOfTheProcess: the pool's worker threads exist before the first
+// request, and a held connection of phase 1 is a thread more.
+func TestThreadsOfTheProcess(t *testing.T) {
+	threads := func() int {
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Skipf("needs /proc: %v", err)
+		}
+		return len(tasks)
+	}
+	r := start(t, phaseByName(t, "threads"), nil)
+	time.Sleep(50 * time.Millisecond)
+	before := threads()
+	const held = 40
+	for range held {
+		send(t, dial(t, r), "POST ")
+	}
+	for deadline := time.Now().Add(5 * time.Second); threads() < before+held-8 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	// Threads that the runtime had idle may serve first.
+	if now := threads(); now < before+held-8 {
+		t.Errorf("%d threads with %d connections held, %d before", now, held, before)
+	}
+}

@@ -1,0 +1,347 @@
+package server_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mslab/server"
+)
+
+func phaseByName(t testing.TB, name string) server.Phase {
+	t.Helper()
+	phase, err := server.FindPhase(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return phase
+}
+
+func dial(t testing.TB, r *running) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", r.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return conn
+}
+
+// TestStopWithConnectionsOpen stops every phase while one connection idles, one
+// has sent half a request and, where they are kept, one has been answered.
+func TestStopWithConnectionsOpen(t *testing.T) {
+	forEachPhase(t, func(t *testing.T, phase server.Phase) {
+		r := start(t, phase, nil)
+		answered := dial(t, r)
+		send(t, answered, post(seedBody))
+		if status := readStatus(t, answered); status != 200 {
+			t.Fatalf("status %d", status)
+		}
+		_ = dial(t, r)
+		half := dial(t, r)
+		send(t, half, post(seedBody)[:100])
+		time.Sleep(50 * time.Millisecond)
+		begun := time.Now()
+		r.stop()
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("stop took %v, want at most 5 s", took)
+		}
+		if lines := r.lines(t); len(lines) != 3 {
+			t.Errorf("%d lines after the stop, want 3", len(lines))
+		}
+		if _, err := net.DialTimeout("tcp", r.address(), time.Second); err == nil {
+			t.Errorf("the stopped server still accepts")
+		}
+	})
+}
+
+// TestStopFinishesWhatIsBeingAnswered stops the server while a slow sink holds
+// an answer back: the answer comes all the same.
+func TestStopFinishesWhatIsBeingAnswered(t *testing.T) {
+	for _, name := range []string{"serial", "threads", "keepalive"} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, phaseByName(t, name), func(c *server.Config) {
+				c.FaultHooks, c.SinkDelay = true, 300*time.Millisecond
+				c.Recipe.Sink = "sync"
+			})
+			conn := dial(t, r)
+			send(t, conn, post(seedBody))
+			time.Sleep(100 * time.Millisecond)
+			go r.stop()
+			if status := readStatus(t, conn); status != 200 {
+				t.Errorf("status %d", status)
+			}
+			r.stop()
+		})
+	}
+}
+
+func send(t testing.TB, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readStatus(t testing.TB, conn net.Conn) int {
+	t.Helper()
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("read answer: %v", err)
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	return answer.StatusCode
+}
+
+// TestTimeouts: a request that does not arrive whole is answered 408, however
+// steadily it drips; a connection without a request is closed without a word.
+func TestTimeouts(t *testing.T) {
+	forEachPhase(t, func(t *testing.T, phase server.Phase) {
+		r := start(t, phase, func(c *server.Config) {
+			c.ReadTimeout, c.IdleTimeout = 300*time.Millisecond, 200*time.Millisecond
+		})
+		t.Run("half a request", func(t *testing.T) {
+			conn := dial(t, r)
+			send(t, conn, post(seedBody)[:100])
+			if status := readStatus(t, conn); status != 408 {
+				t.Errorf("status %d, want 408", status)
+			}
+		})
+		t.Run("dripping", func(t *testing.T) {
+			conn := dial(t, r)
+			begun := time.Now()
+			go func() {
+				for _, b := range []byte(post(seedBody)) {
+					if _, err := conn.Write([]byte{b}); err != nil {
+						return
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			}()
+			if status := readStatus(t, conn); status != 408 {
+				t.Errorf("status %d, want 408", status)
+			}
+			if took := time.Since(begun); took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+		t.Run("silent", func(t *testing.T) {
+			conn := dial(t, r)
+			if text, err := io.ReadAll(conn); err != nil || len(text) > 0 {
+				t.Errorf("got %q, %v; want the end of the connection", text, err)
+			}
+		})
+	})
+}
+
+// TestRateLimit: a client beyond its rate gets 429, another does not; a second
+// later it is let in again. The clock is the test's.
+func TestRateLimit(t *testing.T) {
+	clock := &manualClock{now: time.Unix(1e9, 0)}
+	forEachPhase(t, func(t *testing.T, phase server.Phase) {
+		r := start(t, phase, func(c *server.Config) { c.RateLimit, c.Clock = 3, clock })
+		ask := func(client string) int {
+			q, err := newRequest(r.URL()+"/metrics", seedBody, client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			transport := &http.Transport{DisableKeepAlives: true}
+			answer, err := transport.RoundTrip(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode == 429 && answer.Header.Get("Retry-After") == "" {
+				t.Errorf("429 without Retry-After")
+			}
+			return answer.StatusCode
+		}
+		for i, want := range []int{200, 200, 200, 429} {
+			if got := ask("a"); got != want {
+				t.Errorf("request %d: %d, want %d", i, got, want)
+			}
+		}
+		if got := ask("b"); got != 200 {
+			t.Errorf("another client: %d, want 200", got)
+		}
+		clock.advance(time.Second - time.Nanosecond)
+		if got := ask("a"); got != 429 {
+			t.Errorf("just under a second later: %d, want 429", got)
+		}
+		clock.advance(time.Nanosecond)
+		if got := ask("a"); got != 200 {
+			t.Errorf("a second later: %d, want 200", got)
+		}
+	})
+}
+
+type manualClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *manualClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *manualClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// TestFullDisk: what cannot be written is not acknowledged where the recipe
+// acknowledges written batches, and counted everywhere.
+func TestFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skipf("needs /dev/full: %v", err)
+	}
+	forEachPhase(t, func(t *testing.T, phase server.Phase) {
+		r := start(t, phase, func(c *server.Config) {
+			c.Recipe.Ack = "written"
+			if err := os.Symlink("/dev/full", filepath.Join(c.DataDir, server.LinesFile)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		conn := dial(t, r)
+		send(t, conn, post(seedBody, "Connection: close"))
+		if status := readStatus(t, conn); status != 500 {
+			t.Errorf("status %d, want 500", status)
+		}
+		if got := r.Counters(); got.SinkErrors != 1 || got.BatchesProcessed != 0 {
+			t.Errorf("counters %+v", got)
+		}
+		conn = dial(t, r)
+		send(t, conn, request("GET /health HTTP/1.1", "", "Connection: close"))
+		if status := readStatus(t, conn); status != 200 {
+			t.Errorf("health: status %d", status)
+		}
+	})
+}
+
+// TestDataDirectory: a torn line of a killed server is cut off, whole lines
+// stay, and two servers never share a file.
+func TestDataDirectory(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, server.LinesFile)
+	if err := os.WriteFile(path, []byte("{\"whole\":1}\n{\"torn\":"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, phaseByName(t, "keepalive"), func(c *server.Config) { c.DataDir = dir })
+	if text, _ := os.ReadFile(path); string(text) != "{\"whole\":1}\n" {
+		t.Errorf("file holds %q", text)
+	}
+	second := server.Config{Phase: r.phase, Recipe: r.phase.Recipe, Address: "127.0.0.1:0", DataDir: dir}
+	if _, err := server.New(second); err == nil || !strings.Contains(err.Error(), "another server") {
+		t.Errorf("second server on the same file: %v", err)
+	}
+	second.DataDir, second.Address = t.TempDir(), r.address()
+	if _, err := server.New(second); err == nil || !strings.Contains(err.Error(), "already in use") {
+		t.Errorf("second server on the same address: %v", err)
+	}
+	// What failed to start has let go of its data directory.
+	second.Address = "127.0.0.1:0"
+	start(t, r.phase, func(c *server.Config) { c.DataDir = second.DataDir })
+}
+
+// TestConnectionLimit: beyond it connections are closed and counted.
+func TestConnectionLimit(t *testing.T) {
+	r := start(t, phaseByName(t, "keepalive"), func(c *server.Config) { c.MaxConnections = 2 })
+	for range 2 {
+		conn := dial(t, r)
+		send(t, conn, post(seedBody))
+		readStatus(t, conn)
+	}
+	if text, err := io.ReadAll(dial(t, r)); len(text) > 0 {
+		t.Errorf("third connection: %q, %v; want it closed", text, err)
+	}
+	if got := r.Counters(); got.ConnectionsRefused != 1 || got.ConnectionsAccepted != 2 {
+		t.Errorf("counters %+v", got)
+	}
+}
+
+// TestThreadBudget: in phase 1 a connection beyond the budget is refused before
+// a thread is made for it.
+func TestThreadBudget(t *testing.T) {
+	r := start(t, phaseByName(t, "threads"), func(c *server.Config) { c.MaxThreads = 3 })
+	for range 3 {
+		send(t, dial(t, r), "POST ")
+	}
+	time.Sleep(100 * time.Millisecond)
+	if text, _ := io.ReadAll(dial(t, r)); len(text) > 0 {
+		t.Errorf("fourth connection: %q; want it closed", text)
+	}
+	if got := r.Counters().ConnectionsRefused; got != 1 {
+		t.Errorf("%d refused, want 1", got)
+	}
+}
+
+// TestQueueGuard fills the pool's queue: connections beyond it are answered 503
+// at once, while all workers are held.
+func TestQueueGuard(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens 10,000 connections; not in short mode")
+	}
+	r := start(t, phaseByName(t, "pool"), func(c *server.Config) { c.Recipe.Listen = "backlog1024" })
+	const queued = 16 + 10000
+	if limit := openFileLimit(t); limit < 2*queued+200 {
+		// Both ends of each connection live in this process.
+		t.Skipf("needs %d open files, RLIMIT_NOFILE allows %d", 2*queued+200, limit)
+	}
+	for range queued {
+		dial(t, r)
+	}
+	conn := dial(t, r)
+	if status := readStatus(t, conn); status != 503 {
+		t.Errorf("status %d, want 503", status)
+	}
+	if got := r.Counters().OverloadedRequests; got != 1 {
+		t.Errorf("%d overloaded, want 1", got)
+	}
+}
+
+// TestAdmin: counters, health and profiles while every worker is held.
+func TestAdmin(t *testing.T) {
+	r := start(t, phaseByName(t, "keepalive"), func(c *server.Config) { c.FaultHooks = true })
+	for range 17 {
+		conn := dial(t, r)
+		send(t, conn, "POST ")
+	}
+	for path, want := range map[string]string{
+		"/health": `{"status":"ok"}`, "/metrics": `"connections_active":`, "/debug/pprof/goroutine?debug=1": "goroutine profile",
+	} {
+		text := get(t, r.AdminURL()+path)
+		if !strings.Contains(text, want) {
+			t.Errorf("%s: %s, want %s in it", path, text, want)
+		}
+	}
+	answer, err := http.Post(r.AdminURL()+"/clock?offset=1h", "", nil)
+	if err != nil || answer.StatusCode != 200 {
+		t.Errorf("move the clock: %v, %v", answer, err)
+	}
+	_ = answer.Body.Close()
+}
+
+func get(t testing.TB, url string) string {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
