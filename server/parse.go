@@ -6,11 +6,11 @@ import (
 	"mslab/server/sink"
 )
 
-// parseFunc turns a request's body into its metrics. A nil error means that the
-// batch is valid as a whole: every parser ends with validateBatch. Any error is
-// a badRequest. The metrics hold copies, never a part of body.
+// parseFunc turns a request's body into its metrics, which hold copies, never a
+// part of body. They are no batch until validateBatch has passed them: a missing
+// name is "" there, a missing value NaN. Any error is a badRequest.
 //
-// All parsers accept one language:
+// Together with validateBatch all parsers accept one language:
 //
 //   - RFC 8259 in valid UTF-8 without a byte order mark, one document and
 //     nothing but white space after it, nested to a depth of at most 10,000.
@@ -41,25 +41,27 @@ func (e badRequest) Error() string { return e.reason }
 const (
 	maxBatchMetrics   = 1000
 	maxNameCharacters = 255
+	notFinite         = "value not finite"
 	// maxJSONDepth is how many arrays and objects may be open at once, the
 	// outermost counted: the limit of encoding/json.
 	maxJSONDepth = 10000
 )
 
-// What is wrong with the shape of a body, wherever in it that stands.
+// What is wrong with the shape of a body, wherever in it that stands. They are
+// errors already: a conversion to one would allocate on each use.
 var (
-	errNotObject       = badRequest{"body must be a JSON object"}
-	errMetricsType     = badRequest{"metrics must be an array"}
-	errMetricType      = badRequest{"each of the metrics must be an object"}
-	errTooManyMetrics  = badRequest{"more than 1,000 metrics"}
-	errNameType        = badRequest{"name must be a string"}
-	errTypeType        = badRequest{"type must be a string"}
-	errValueType       = badRequest{"value must be a number"}
-	errValueNotFinite  = badRequest{"value not finite"}
-	errTagsType        = badRequest{"tags must be an object"}
-	errTagType         = badRequest{"tag values must be strings"}
-	errTimestampType   = badRequest{"timestamp must be an integer (Unix milliseconds)"}
-	errNestedTooDeeply = badRequest{"invalid JSON: nested deeper than 10,000"}
+	errNotObject       error = badRequest{"body must be a JSON object"}
+	errMetricsType     error = badRequest{"metrics must be an array"}
+	errMetricType      error = badRequest{"each of the metrics must be an object"}
+	errTooManyMetrics  error = badRequest{"more than 1,000 metrics"}
+	errNameType        error = badRequest{"name must be a string"}
+	errTypeType        error = badRequest{"type must be a string"}
+	errValueType       error = badRequest{"value must be a number"}
+	errValueNotFinite  error = badRequest{notFinite}
+	errTagsType        error = badRequest{"tags must be an object"}
+	errTagType         error = badRequest{"tag values must be strings"}
+	errTimestampType   error = badRequest{"timestamp must be an integer (Unix milliseconds)"}
+	errNestedTooDeeply error = badRequest{"invalid JSON: nested deeper than 10,000"}
 )
 
 // jsonField is a key that the server knows.

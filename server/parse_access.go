@@ -1,6 +1,6 @@
 package server
 
-import "strings"
+import "bytes"
 
 // The accessors of parseQuadratic. Each is given the bytes of one array or
 // object whose syntax has been checked, and starts at their beginning.
@@ -21,22 +21,6 @@ func elementAt(array []byte, i int) []byte {
 		at = afterValue(array, valueEnd(array, at))
 	}
 	return array[at:valueEnd(array, at)]
-}
-
-// memberOf is the last value of the field in an object, nil where it has none.
-// Each of its values must start with one of the bytes in starts: its JSON type
-// shows there.
-func memberOf(object []byte, field jsonField, starts string, wrongType error) (value []byte, err error) {
-	members := membersOf(object)
-	for members.next() {
-		if fieldOf(members.key) != field {
-			continue
-		}
-		if value = members.value; strings.IndexByte(starts, value[0]) < 0 {
-			return nil, wrongType
-		}
-	}
-	return value, nil
 }
 
 // memberWalk passes over the members of an object from the first to the last.
@@ -107,13 +91,16 @@ func valueEnd(b []byte, i int) int {
 
 func containerEnd(b []byte, i int) int {
 	for depth := 0; ; {
+		for !structural[b[i]] {
+			i++
+		}
 		switch b[i] {
 		case '"':
 			i = stringEnd(b, i)
 			continue
 		case '{', '[':
 			depth++
-		case '}', ']':
+		default:
 			depth--
 		}
 		i++
@@ -122,6 +109,9 @@ func containerEnd(b []byte, i int) int {
 		}
 	}
 }
+
+// structural holds the bytes that matter for where a container ends.
+var structural = [256]bool{'"': true, '{': true, '[': true, '}': true, ']': true}
 
 func stringEnd(b []byte, i int) int {
 	for i++; b[i] != '"'; i++ {
@@ -134,9 +124,8 @@ func stringEnd(b []byte, i int) int {
 
 // stringOf takes a string literal out of its quotes.
 func stringOf(literal []byte) jsonString {
-	s := jsonScanner{data: literal}
-	checked, _ := s.string() // cannot fail: the syntax has been checked
-	return checked
+	raw := literal[1 : len(literal)-1]
+	return jsonString{raw: raw, escaped: bytes.IndexByte(raw, '\\') >= 0}
 }
 
 func numberOf(literal []byte) jsonNumber {

@@ -6,14 +6,7 @@ import "mslab/server/sink"
 // metrics are built on the way. Its time grows with the body's length.
 func parseLinear(body []byte) ([]sink.Metric, error) {
 	p := linearParser{jsonScanner{data: body}}
-	metrics, err := p.document()
-	if err != nil {
-		return nil, err
-	}
-	if err := validateBatch(metrics); err != nil {
-		return nil, err
-	}
-	return metrics, nil
+	return p.document()
 }
 
 type linearParser struct{ jsonScanner }
@@ -25,19 +18,20 @@ const (
 	depthInMetric   = 3
 )
 
-func (p *linearParser) document() (metrics []sink.Metric, err error) {
+func (p *linearParser) document() ([]sink.Metric, error) {
 	p.space()
 	if p.peek() != '{' {
 		return nil, errNotObject
 	}
 	p.pos++
+	var metrics []sink.Metric
 	for first := true; ; first = false {
 		key, more, err := p.nextKey(first)
 		if err != nil {
 			return nil, err
 		}
 		if !more {
-			return metrics, p.end()
+			break
 		}
 		if fieldOf(key) == fieldMetrics {
 			metrics, err = p.metrics()
@@ -48,6 +42,10 @@ func (p *linearParser) document() (metrics []sink.Metric, err error) {
 			return nil, err
 		}
 	}
+	if err := p.end(); err != nil {
+		return nil, err
+	}
+	return metrics, nil
 }
 
 func (p *linearParser) metrics() ([]sink.Metric, error) {

@@ -89,14 +89,19 @@ func (s *jsonScanner) digits(value *uint64) int {
 	return count
 }
 
+// isExact tells whether mantissa and power of ten both are float64s without
+// error: integers up to 2^53, powers up to 10^22.
+func (n jsonNumber) isExact() bool {
+	return n.short && n.digits <= 19 && n.mantissa <= 1<<53 && n.exponent >= -22 && n.exponent <= 22
+}
+
 // float is the float64 nearest to the literal; infinite where it overflows.
 //
-// An integer up to 2^53 and a power of ten up to 10^22 are float64s without
-// error, so that one multiplication or division of the two rounds once and
+// One multiplication or division of two exact float64s rounds once and
 // correctly (W. D. Clinger, How to Read Floating Point Numbers Accurately, PLDI
 // 1990). Everything else goes through strconv.
 func (n jsonNumber) float() float64 {
-	if !n.short || n.digits > 19 || n.mantissa > 1<<53 || n.exponent < -22 || n.exponent > 22 {
+	if !n.isExact() {
 		return n.slowFloat()
 	}
 	f := float64(n.mantissa)

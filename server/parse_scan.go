@@ -106,35 +106,53 @@ func (s *jsonScanner) string() (jsonString, error) {
 	if s.peek() != '"' {
 		return jsonString{}, s.syntaxError()
 	}
-	data, start := s.data, s.pos+1
+	start := s.pos + 1
 	escaped, ascii := false, true
-	for i := start; i < len(data); i++ {
-		switch c := data[i]; {
+	for i := start; i < len(s.data); i++ {
+		c := s.data[i]
+		if plainInString[c] {
+			continue
+		}
+		switch {
 		case c == '"':
-			raw := data[start:i]
-			if !ascii && !utf8.Valid(raw) {
-				return jsonString{}, badRequest{"invalid JSON: no valid UTF-8 in the string at byte " + strconv.Itoa(s.pos)}
-			}
-			s.pos = i + 1
-			return jsonString{raw: raw, escaped: escaped}, nil
+			return s.stringUntil(start, i, escaped, ascii)
+		case c >= utf8.RuneSelf:
+			ascii = false
 		case c == '\\':
 			escaped = true
-			length := escapeLength(data[i:])
+			length := escapeLength(s.data[i:])
 			if length == 0 {
 				s.pos = i
 				return jsonString{}, s.syntaxError()
 			}
 			i += length - 1
-		case c < ' ':
+		default: // a control character
 			s.pos = i
 			return jsonString{}, s.syntaxError()
-		case c >= utf8.RuneSelf:
-			ascii = false
 		}
 	}
-	s.pos = len(data)
+	s.pos = len(s.data)
 	return jsonString{}, s.syntaxError()
 }
+
+// stringUntil passes the string whose closing quote stands at end.
+func (s *jsonScanner) stringUntil(start, end int, escaped, ascii bool) (jsonString, error) {
+	raw := s.data[start:end]
+	if !ascii && !utf8.Valid(raw) {
+		return jsonString{}, badRequest{"invalid JSON: no valid UTF-8 in the string at byte " + strconv.Itoa(s.pos)}
+	}
+	s.pos = end + 1
+	return jsonString{raw: raw, escaped: escaped}, nil
+}
+
+// plainInString holds the bytes that stand for themselves in a string and need
+// no further look: printable ASCII but for the quote and the backslash.
+var plainInString = func() (plain [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()
 
 // escapeLength is the number of bytes of the escape that b starts with, 0 where
 // it is none.

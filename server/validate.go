@@ -58,7 +58,7 @@ func metricFault(m *sink.Metric) string {
 		return "missing value"
 	}
 	if math.IsInf(m.Value, 0) {
-		return errValueNotFinite.reason
+		return notFinite
 	}
 	switch m.Type {
 	case typeCounter, typeGauge, typeHistogram, typeSummary:
