@@ -42,8 +42,13 @@ func (o told) line() string {
 	return strings.TrimSuffix(line, "\r")
 }
 
-// headEnd returns where the header section ends, for bytes without a bare LF.
-func (o told) headEnd() int { return bytes.Index(o.raw, []byte("\r\n\r\n")) + 4 }
+// headEnd returns where the header section ends; net/http takes bare LFs.
+func (o told) headEnd() int { return headersEnd.FindIndex(o.raw)[1] }
+
+// fieldBytes returns the length of the header lines.
+func (o told) fieldBytes() int {
+	return headersEnd.FindIndex(o.raw)[0] + 1 - (len(o.line()) + 2)
+}
 
 // field returns the values of a header field as they stand in the raw bytes,
 // since net/http removes and merges some.
@@ -64,6 +69,7 @@ func (o told) field(name string) []string {
 func (o told) isChunked() bool { return len(o.req.TransferEncoding) > 0 }
 
 var (
+	headersEnd   = regexp.MustCompile(`\n\r?\n`)
 	bareLF       = regexp.MustCompile(`(?s)(^|[^\r])\n`)
 	bareCR       = regexp.MustCompile(`(?s)\r([^\n]|$)`)
 	control      = regexp.MustCompile(`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`)
@@ -73,6 +79,7 @@ var (
 	pathOrHTTP   = regexp.MustCompile(`^(?i:/|https?://)`)
 	authority    = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?$`)
 	ofTarget     = regexp.MustCompile(`^(?i:https?)://([^/?]*)`)
+	foldedFrame  = regexp.MustCompile(`(?i)\n(content-length|transfer-encoding):[^\n]*\n[ \t]`)
 	spacedSize   = regexp.MustCompile(`\n0*[0-9A-Fa-f]+[ \t]+\r\n`)
 	spacedName   = regexp.MustCompile(`\n[^\r\n:]* [^\r\n:]*:`)
 	forbiddenSum = regexp.MustCompile(`(?i)^(content-length|transfer-encoding|trailer|host|authorization|connection|expect)$`)
@@ -104,7 +111,7 @@ var stricter = map[string]func(told, Limits) bool{
 	},
 	"request line too long": func(o told, l Limits) bool { return len(o.line()) > l.RequestLine },
 	"header fields too large": func(o told, l Limits) bool {
-		fields := o.headEnd() - len(o.line()) - 4
+		fields := o.fieldBytes()
 		if o.isChunked() {
 			// Trailers share the budget; chunks are at least as long as framed.
 			fields += len(o.raw) - o.headEnd() - len(o.body)
@@ -115,7 +122,10 @@ var stricter = map[string]func(told, Limits) bool{
 	"space in or after a header name": func(o told, _ Limits) bool { return spacedName.Match(o.raw) },
 	"missing Host":                    func(o told, _ Limits) bool { return len(o.field("host")) == 0 && o.req.ProtoMinor == 1 },
 	"invalid Host":                    func(o told, _ Limits) bool { return anyInvalidHost(o.field("host")) },
-	"repeated Content-Length":         func(o told, _ Limits) bool { return len(o.field("content-length")) > 1 },
+	// The first line of a folded field is refused before the fold is seen.
+	"invalid Content-Length":    func(o told, _ Limits) bool { return foldedFrame.Match(o.raw) },
+	"invalid Transfer-Encoding": func(o told, _ Limits) bool { return foldedFrame.Match(o.raw) },
+	"repeated Content-Length":   func(o told, _ Limits) bool { return len(o.field("content-length")) > 1 },
 	"both Content-Length and Transfer-Encoding": func(o told, _ Limits) bool {
 		return len(o.field("content-length")) > 0 && len(o.field("transfer-encoding")) > 0
 	},

@@ -56,6 +56,7 @@ var refusals = []struct {
 	{"obs-fold", get("a: b", " c"), 400, "folded"},
 	{"obs-fold with a tab", get("a: b", "\tc: d"), 400, "folded"},
 	{"fold of the request line", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400, "folded"},
+	{"value folded whole", get("Transfer-Encoding:", " chunked"), 400, "invalid Transfer-Encoding"},
 	{"fold in trailers", chunked("0\r\na: b\r\n c\r\n\r\n"), 400, "folded"},
 	{"space before the colon", get("a : b"), 400, "space"},
 	{"space before the colon of a length", get("Content-Length : 0"), 400, "space"},
@@ -265,6 +266,24 @@ func TestAcceptances(t *testing.T) {
 				t.Fatalf("%q:\n got %s\nwant %s", c.in, g, w)
 			}
 		})
+	}
+}
+
+func TestEmptyLineBeforeEachRequest(t *testing.T) {
+	if events := play(t, Limits{}, []byte("\r\n"+get()+"\r\n"+get()), whole); len(events) != 2 || events[1].state != Ready {
+		t.Errorf("%v, want two requests", events)
+	}
+}
+
+// TestBodyEndsWithItsCapacity appends to a body, which must leave the request
+// behind it alone.
+func TestBodyEndsWithItsCapacity(t *testing.T) {
+	s := NewSession(Limits{})
+	s.Advance(copy(s.ReadBuffer(), post("body")+get()))
+	_, req := s.Next()
+	_ = append(req.Body, "DELETE"...)
+	if state, next := s.Next(); state != Ready || next.Method != "GET" {
+		t.Errorf("after an append to the body before it: %v %+v, %v", state, next, s.Err())
 	}
 }
 
