@@ -79,10 +79,16 @@ func Run(ctx context.Context, plan Plan) (*record.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	drive := driveNet
 	if rawSupported && !s.target.tls {
-		drive = driveRaw
+		return s.run(ctx, driveRaw)
 	}
+	return s.run(ctx, driveNet)
+}
+
+// engine moves the bytes of a session and fills its tallies.
+type engine func(context.Context, *session) (*outcome, error)
+
+func (s *session) run(ctx context.Context, drive engine) (*record.Record, error) {
 	out, err := drive(ctx, s)
 	s.progress.stop()
 	ledgerErr := s.ledger.close()
