@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"math"
 	"net"
 	"os"
 	"sync"
@@ -54,7 +53,6 @@ type netClient struct {
 // driveNet runs the load on goroutines.
 func driveNet(ctx context.Context, s *session) (*outcome, error) {
 	e := &netEngine{session: s, ctx: ctx, left: -1, clients: make([]netClient, s.plan.Clients)}
-	e.out.busy = math.NaN()
 	e.paused, e.over = context.WithCancel(ctx)
 	defer e.over()
 	if s.plan.Requests > 0 {
@@ -365,7 +363,7 @@ func (e *netEngine) connect(c *netClient, deadline time.Time) record.Class {
 		c.peek, _ = sc.SyscallConn()
 	}
 	if e.target.tls {
-		t := tls.Client(conn, &tls.Config{ServerName: e.target.host, NextProtos: []string{"http/1.1"}})
+		t := tls.Client(conn, &tls.Config{ServerName: e.target.host, NextProtos: []string{"http/1.1"}, RootCAs: e.roots})
 		ctx, cancel := context.WithDeadline(e.ctx, deadline)
 		defer cancel()
 		if err := t.HandshakeContext(ctx); err != nil {

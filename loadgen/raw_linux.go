@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"context"
-	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -60,25 +59,26 @@ func (c *client) inFlight() bool {
 // the poller's wake-up and the interruption flag.
 type worker struct {
 	*session
-	poller    *poller
-	clients   []client
-	ready     []int // clients to start, in order
-	pace      *timers
-	expiry    *timers // lazy: an entry may be earlier than its client's timeout
-	buf       []byte
-	live      int
-	to        unix.Sockaddr
-	clock     int64 // when the last event was handled
-	left      int64 // requests left of all clients; < 0: no bound
-	current   *tally
-	draining  bool
-	stop      atomic.Bool // interrupted
-	lag       *hdrhistogram.Histogram
-	nextShow  int64
-	connects  int // attempted, to walk through the sources
-	threadCPU int64
-	before    usage
-	out       outcome
+	poller      *poller
+	clients     []client
+	ready       []int // clients to start, in order
+	pace        *timers
+	expiry      *timers // lazy: an entry may be earlier than its client's timeout
+	buf         []byte
+	live        int
+	to          unix.Sockaddr
+	clock       int64 // when the last event was handled
+	left        int64 // requests left of all clients; < 0: no bound
+	current     *tally
+	draining    bool
+	stop        atomic.Bool // interrupted
+	lag         *hdrhistogram.Histogram
+	nextShow    int64
+	connects    int         // attempted, to walk through the sources
+	thread      threadClock // when the measured time began
+	measuredCPU bool
+	before      usage
+	out         outcome
 }
 
 // Timers beside those of the clients, as offsets from the number of clients.
@@ -191,7 +191,7 @@ func (w *worker) beginMeasured() {
 		w.plan.Started()
 	}
 	w.before = readUsage()
-	w.threadCPU = threadCPU()
+	w.thread = readThreadClock()
 	now := w.now()
 	w.measured.open(now)
 	w.current, w.out.began = w.measured, true
@@ -220,13 +220,11 @@ func (w *worker) drain() {
 // measureBusy reads the thread's CPU time over the time in which requests were
 // started; waiting for stragglers afterwards is no idleness.
 func (w *worker) measureBusy() {
-	if w.threadCPU < 0 || w.out.busy != 0 || !w.out.began {
+	if w.measuredCPU || !w.out.began {
 		return
 	}
-	cpu := threadCPU()
-	if wall := w.now() - w.measured.begin; wall > 0 && cpu >= 0 {
-		w.out.busy = float64(cpu-w.threadCPU) / float64(wall)
-	}
+	w.measuredCPU = true
+	w.out.busy, w.out.waiting = readThreadClock().load(w.thread, w.now()-w.measured.begin)
 }
 
 // finish closes what is open and reads the clocks.
@@ -440,13 +438,4 @@ func (w *worker) retire(id int) {
 	w.pace.remove(id)
 	c.state = retired
 	w.live--
-}
-
-// threadCPU is the CPU time of this thread in ns, negative where unknown.
-func threadCPU() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		return math.MinInt64
-	}
-	return ts.Nano()
 }

@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"math"
 	"net/netip"
@@ -20,7 +21,7 @@ const (
 	// in TIME_WAIT, and that should be the server.
 	closeWait = 20 * time.Millisecond
 	tickEvery = 10 * time.Millisecond // how often the engine looks at its own lag
-	saturated = 0.95                  // fraction of a core at which the engine is the bottleneck
+	saturated = 0.95                  // fraction of the time, running or waiting for a core, at which the engine is the bottleneck
 	// Little's law is asked of windows at least this long and full.
 	littleWindow   = time.Second
 	littleRequests = 1000
@@ -40,6 +41,7 @@ type session struct {
 	measured *tally
 	progress *progressReporter
 	sources  []netip.Addr
+	roots    *x509.CertPool // trusted for https; nil: the system's
 }
 
 // now is the run's clock: ns since its base, monotonic.
@@ -57,7 +59,8 @@ type outcome struct {
 	starved     int64
 	sources     int // source addresses used
 	lagP99      int64
-	busy        float64 // fraction of a core that the engine's thread used; NaN where unknown
+	busy        float64 // fraction of a core that the engine's thread used; 0 where unknown
+	waiting     float64 // fraction of the time that it waited for a core
 	usage       usage   // of the process, during the measured time
 }
 
@@ -227,10 +230,12 @@ func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.
 	if off, asked := s.littleOff(out); asked && off > littleLimit {
 		invalid(fmt.Sprintf("Little's law is off by %.1f %% (over 2 %%): requests were lost or timed wrongly", 100*off))
 	}
-	if out.busy > saturated {
+	if out.busy+out.waiting > saturated {
 		v.Comparable = false
 		v.Bottleneck = "generator CPU"
-		v.Reasons = append(v.Reasons, fmt.Sprintf("the generator's thread used %.0f %% of a core: it is the bottleneck", 100*out.busy))
+		v.Reasons = append(v.Reasons, fmt.Sprintf(
+			"the generator is the bottleneck: its thread ran %.0f %% of the time and waited %.0f %% for a core",
+			100*out.busy, 100*out.waiting))
 	}
 	return v
 }
