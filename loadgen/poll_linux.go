@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	sendTag = -1 // Fd of an event that wakes the loop
+	wakeTag = -1 // Fd of an event that wakes the loop
 	timeTag = -2 // Fd of the fallback timer's event
 )
 
@@ -20,7 +20,6 @@ type poller struct {
 	epfd, wakefd int
 	timerfd      int // -1 unless the kernel lacks epoll_pwait2 (before 5.11)
 	events       [256]unix.EpollEvent
-	woken        bool
 }
 
 func newPoller() (p *poller, err error) {
@@ -37,7 +36,7 @@ func newPoller() (p *poller, err error) {
 	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return p, err
 	}
-	if err = p.add(p.wakefd, sendTag, 0, unix.EPOLLIN); err != nil {
+	if err = p.add(p.wakefd, wakeTag, 0, unix.EPOLLIN); err != nil {
 		return p, err
 	}
 	if errno := p.pwait2(0); errno == unix.ENOSYS {
