@@ -41,8 +41,11 @@ type Plan struct {
 	// Progress, where not nil, is called about once a second from one
 	// goroutine.
 	Progress func(Progress)
-	// Started, where not nil, is called once when the measured time begins and
-	// Drained once when nothing is in flight any more, before Run returns.
+	// Started, where not nil, is called once just before the measured time
+	// begins and Drained once when nothing is in flight any more, before Run
+	// returns. No request is started while they run; answers to requests of
+	// the warm-up may wait for Started to return. An interruption during the
+	// warm-up calls neither.
 	Started, Drained func()
 }
 

@@ -1,0 +1,182 @@
+package loadgen
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"mslab/results/record"
+)
+
+const (
+	// bodiesPerClient different bodies are prebuilt for each client, fewer
+	// where all of them together would take more than bodyMemory bytes.
+	bodiesPerClient = 16
+	bodyMemory      = 32 << 20
+	correlationSize = 16 + 1 + 12 // prefix, '-', counter
+)
+
+// script is what one client sends, in turn. A request is whole and ready; only
+// its correlation ID is written into it before it goes out.
+type script struct {
+	requests [][]byte
+	idAt     []int // where the correlation ID stands; nil without a ledger
+	next     int
+}
+
+// take returns the next request with id in its place.
+func (s *script) take(id []byte) []byte {
+	i := s.next
+	if s.next++; s.next == len(s.requests) {
+		s.next = 0
+	}
+	if s.idAt != nil {
+		copy(s.requests[i][s.idAt[i]:], id)
+	}
+	return s.requests[i]
+}
+
+// newScripts prebuilds the requests of all clients. Where they are all the
+// same, clients share them.
+func newScripts(p Plan, t target) []script {
+	scripts := make([]script, p.Clients)
+	generated := p.Body == nil && p.Metrics > 0
+	if !generated && p.Metrics == 0 {
+		shared := script{requests: [][]byte{appendRequest(nil, p, t, 0, p.Body)}}
+		for c := range scripts {
+			scripts[c] = shared
+		}
+		return scripts
+	}
+	for c := range scripts {
+		if !generated {
+			scripts[c].add(appendRequest(nil, p, t, c, p.Body), p)
+			continue
+		}
+		rng := bodyRand(p.Seed, c)
+		body := appendBody(nil, rng, p.Metrics)
+		for range min(max(bodyMemory/(len(body)*p.Clients), 1), bodiesPerClient) {
+			scripts[c].add(appendRequest(nil, p, t, c, body), p)
+			body = appendBody(body[:0], rng, p.Metrics)
+		}
+	}
+	return scripts
+}
+
+func (s *script) add(request []byte, p Plan) {
+	s.requests = append(s.requests, request)
+	if p.Ledger != nil {
+		s.idAt = append(s.idAt, bytes.Index(request, []byte(correlationField))+len(correlationField))
+	}
+}
+
+const correlationField = "X-Correlation-ID: "
+
+// appendRequest builds a whole request. The plan's own fields replace the
+// generator's Host, Content-Type and Authorization.
+func appendRequest(dst []byte, p Plan, t target, client int, body []byte) []byte {
+	field := func(name, value string) {
+		dst = append(dst, name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, value...)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, p.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, t.path...)
+	dst = append(dst, " HTTP/1.1\r\n"...)
+	header := http.Header{"Host": {t.authority()}}
+	if p.Metrics > 0 {
+		header.Set("Content-Type", "application/json")
+		header.Set("Authorization", clientName(client))
+	}
+	for name, values := range p.Header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	if len(header["Host"]) == 0 {
+		header.Set("Host", t.authority())
+	}
+	field("Host", header.Get("Host"))
+	delete(header, "Host")
+	if p.Ledger != nil {
+		field("X-Correlation-ID", string(bytes.Repeat([]byte{'0'}, correlationSize)))
+	}
+	names := make([]string, 0, len(header))
+	for name := range header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range header[name] {
+			field(name, value)
+		}
+	}
+	if p.Connection == New {
+		field("Connection", "close")
+	}
+	if len(body) > 0 || p.Method == http.MethodPost || p.Method == http.MethodPut || p.Method == http.MethodPatch {
+		field("Content-Length", strconv.Itoa(len(body)))
+	}
+	dst = append(dst, "\r\n"...)
+	return append(dst, body...)
+}
+
+// correlation makes the IDs of a run: a prefix that no other run has, and a
+// counter.
+type correlation struct {
+	id    [correlationSize]byte
+	count int64
+}
+
+func newCorrelation(seed, startedNS int64) *correlation {
+	c := &correlation{}
+	// A multiplication by an odd constant (2^64 / golden ratio) is one to one,
+	// so that two start times never share a prefix under one seed.
+	prefix := (uint64(startedNS) ^ uint64(seed)<<32) * 0x9e3779b97f4a7c15
+	const hex = "0123456789abcdef"
+	for i := range 16 {
+		c.id[i] = hex[prefix>>(60-4*i)&15]
+	}
+	c.id[16] = '-'
+	return c
+}
+
+// next returns a new ID, valid until the next call.
+func (c *correlation) next() []byte {
+	n := c.count
+	c.count++
+	for i := correlationSize - 1; i > 16; i-- {
+		c.id[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return c.id[:]
+}
+
+// answerCheck decides whether a 2xx answer says that all was stored.
+type answerCheck struct {
+	metrics int
+	usual   []byte // the answer that nearly all requests get
+}
+
+func newAnswerCheck(metrics int) answerCheck {
+	usual := []byte(`{"success":true,"metrics_processed":` + strconv.Itoa(metrics) + `}`)
+	return answerCheck{metrics, usual}
+}
+
+// class classifies a complete answer. Without metrics any 2xx is ok.
+func (a answerCheck) class(r *response) record.Class {
+	class := record.OfStatus(r.status)
+	if class != record.OK || a.metrics == 0 || bytes.Equal(r.body, a.usual) {
+		return class
+	}
+	var says struct {
+		Success   bool `json:"success"`
+		Processed int  `json:"metrics_processed"`
+	}
+	if json.Unmarshal(r.body, &says) != nil || !says.Success || says.Processed != a.metrics {
+		return record.BodyMismatch
+	}
+	return record.OK
+}

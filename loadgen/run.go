@@ -1,0 +1,292 @@
+package loadgen
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mslab/results/record"
+)
+
+const (
+	// refusedPause is how long a client waits after its connection was
+	// refused or no local port was free, so that a dead server is not hammered.
+	refusedPause = 10 * time.Millisecond
+	// closeWait is how long a client waits for the close that an answer
+	// announced before it closes itself: whoever closes first keeps the port
+	// in TIME_WAIT, and that should be the server.
+	closeWait = 20 * time.Millisecond
+	tickEvery = 10 * time.Millisecond // how often the engine looks at its own lag
+	saturated = 0.95                  // fraction of the time, running or waiting for a core, at which the engine is the bottleneck
+	// Little's law is asked of windows at least this long and full.
+	littleWindow   = time.Second
+	littleRequests = 1000
+	littleLimit    = 0.02
+)
+
+// session is what the parts of one run share.
+type session struct {
+	plan     Plan
+	target   target
+	scripts  []script
+	check    answerCheck
+	ids      *correlation
+	ledger   *ledgerWriter
+	base     time.Time // origin of the run's clock
+	warm     *tally
+	measured *tally
+	progress *progressReporter
+	sources  []netip.Addr
+	roots    *x509.CertPool // trusted for https; nil: the system's
+}
+
+// now is the run's clock: ns since its base, monotonic.
+func (s *session) now() int64 { return int64(time.Since(s.base)) }
+
+// unix turns a time of the run's clock into Unix ns.
+func (s *session) unix(t int64) int64 { return s.base.UnixNano() + t }
+
+// outcome is what an engine measured besides the tallies.
+type outcome struct {
+	began       bool  // the measured time began
+	interrupted bool  // by the context
+	end         int64 // when the measured time ended, nothing in flight any more
+	unfinished  int64 // summed time of the requests in flight at that end, ns
+	starved     int64
+	sources     int // source addresses used
+	lagP99      int64
+	busy        float64 // fraction of a core that the engine's thread used; 0 where unknown
+	waiting     float64 // fraction of the time that it waited for a core
+	usage       usage   // of the process, during the measured time
+}
+
+// Run offers the load of the plan and returns what came of it. An error means
+// that the plan cannot be run at all; requests that fail are counts in the
+// record. When ctx ends, Run stops at once and the record, marked incomplete,
+// holds what was measured so far.
+//
+// The measured time of a load bounded by Duration is that duration: rates
+// count the requests that ended inside it, so that a few starved waits at the
+// end do not dilute them, while counts and latencies include those that ended
+// after it. A load bounded by a number of requests is measured from its start
+// to the end of its last request.
+func Run(ctx context.Context, plan Plan) (*record.Record, error) {
+	if err := plan.Validate(); err != nil {
+		return nil, err
+	}
+	s, err := newSession(ctx, plan.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	if rawSupported && !s.target.tls {
+		return s.run(ctx, driveRaw)
+	}
+	return s.run(ctx, driveNet)
+}
+
+// engine moves the bytes of a session and fills its tallies.
+type engine func(context.Context, *session) (*outcome, error)
+
+func (s *session) run(ctx context.Context, drive engine) (*record.Record, error) {
+	out, err := drive(ctx, s)
+	s.progress.stop()
+	ledgerErr := s.ledger.close()
+	if err != nil {
+		return nil, err
+	}
+	if out.began && s.plan.Drained != nil {
+		s.plan.Drained()
+	}
+	return s.record(out, ledgerErr), nil
+}
+
+func newSession(ctx context.Context, p Plan) (*session, error) {
+	t, err := parseTarget(p.URL)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = t.resolve(ctx); err != nil {
+		return nil, err
+	}
+	if err := checkFiles(p.Clients); err != nil {
+		return nil, err
+	}
+	s := &session{
+		plan: p, target: t, scripts: newScripts(p, t), check: newAnswerCheck(p.Metrics),
+		warm: newTally(p.Deadline), measured: newTally(p.Deadline),
+	}
+	if p.SpreadSources {
+		s.sources = loopbackSources(t.addr.Addr())
+	}
+	s.base = time.Now()
+	s.ids = newCorrelation(p.Seed, s.base.UnixNano())
+	s.ledger = newLedgerWriter(p.Ledger)
+	s.progress = newProgressReporter(p.Progress)
+	return s, nil
+}
+
+// loopbackSources returns the addresses that connections to a loopback target
+// come from, 250 of them, and none for any other target. With about 28,000
+// ports each they outlast the minute that a closed connection stays in
+// TIME_WAIT.
+func loopbackSources(target netip.Addr) []netip.Addr {
+	if !target.Is4() || !target.IsLoopback() {
+		return nil
+	}
+	sources := make([]netip.Addr, 250)
+	for i := range sources {
+		sources[i] = netip.AddrFrom4([4]byte{127, 0, 1, byte(i + 1)})
+	}
+	return sources
+}
+
+// batch writes the ledger's line of a request.
+func (s *session) batch(id []byte, e ending, warmup bool) {
+	if s.ledger == nil {
+		return
+	}
+	b := record.Batch{ID: string(id), Metrics: s.plan.Metrics, SentNS: s.unix(e.start),
+		Outcome: outcomeOf(e.class, e.delivered), Warmup: warmup}
+	if e.class.Answered() {
+		b.AnsweredNS = s.unix(e.now)
+	}
+	s.ledger.add(b)
+}
+
+// record puts the pieces together and judges them.
+func (s *session) record(out *outcome, ledgerErr error) *record.Record {
+	p, t := s.plan, s.measured
+	r := &record.Record{
+		Started:    s.base.UTC(),
+		Incomplete: out.interrupted,
+		Subject:    record.Subject{Name: p.URL, URL: p.URL},
+		Load: record.Load{
+			Clients: p.Clients, Arrival: "closed", Connection: string(p.Connection),
+			Requests: p.Requests, RequestsPerClient: p.RequestsPerClient,
+			WarmupS: p.Warmup.Seconds(), ThinkNS: int64(p.Think),
+			DeadlineNS: int64(p.Deadline), TimeoutNS: int64(p.Timeout),
+			Metrics: p.Metrics, Seed: p.Seed, SourceAddresses: out.sources,
+		},
+		Counts: record.Counts{
+			Sent: t.sent, Answered: t.answered, OK: t.ok, Failed: t.failed, InFlight: t.inFlight,
+			InDoubt: t.inDoubt, ByClass: t.byClass, WithinDeadline: t.within,
+			Connects: t.connects, Starved: out.starved,
+		},
+		Latency: t.latency(),
+		Client:  record.Client{GCPauses: out.usage.gcs, SchedLagP99: out.lagP99},
+	}
+	r.Series = t.series
+	if t.second.OK+t.second.Failed > 0 {
+		t.closeSecond()
+		r.Series = t.series
+	}
+	if t.firstWait.TotalCount() > 0 {
+		first := record.NewLatency(t.firstWait, "service")
+		r.FirstWait = &first
+	}
+	if out.began {
+		r.Load.DurationS = s.measuredTime(out).Seconds()
+	}
+	if d := r.Load.DurationS; d > 0 {
+		r.RPS = record.RPS{OK: float64(t.rateOK) / d, Total: float64(t.rateAll) / d}
+	}
+	if ended := t.ok + t.failed; ended > 0 {
+		r.Client.CPUPerRequest = float64(out.usage.cpu) / float64(ended)
+	}
+	r.Finalize()
+	r.Verdict = s.judge(r, out, ledgerErr)
+	return r
+}
+
+// measuredTime is what rates are divided by; see Run.
+func (s *session) measuredTime(out *outcome) time.Duration {
+	end := out.end
+	if !out.interrupted {
+		end = s.measured.lastEnd
+	}
+	if s.measured.rateEnd > 0 && (s.measured.rateEnd < end || !out.interrupted) {
+		end = s.measured.rateEnd
+	}
+	return time.Duration(max(end-s.measured.begin, 0))
+}
+
+// judge says what the record may be used for.
+func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.Verdict {
+	v := record.Verdict{Valid: true, Comparable: true, Reasons: []string{}}
+	invalid := func(reason string) {
+		v.Valid, v.Comparable = false, false
+		v.Reasons = append(v.Reasons, reason)
+	}
+	if err := r.Check(); err != nil {
+		invalid(err.Error())
+	}
+	if ledgerErr != nil {
+		invalid(ledgerErr.Error())
+	}
+	if off, asked := s.littleOff(out); asked && off > littleLimit {
+		invalid(fmt.Sprintf("Little's law is off by %.1f %% (over 2 %%): requests were lost or timed wrongly", 100*off))
+	}
+	if out.busy+out.waiting > saturated {
+		v.Comparable = false
+		v.Bottleneck = "generator CPU"
+		v.Reasons = append(v.Reasons, fmt.Sprintf(
+			"the generator is the bottleneck: its thread ran %.0f %% of the time and waited %.0f %% for a core",
+			100*out.busy, 100*out.waiting))
+	}
+	return v
+}
+
+// littleOff returns by how much the integral of requests in flight differs
+// from their summed time, as a fraction, and whether the window is long and
+// full enough to ask (J. D. C. Little, "A Proof for the Queuing Formula
+// L = λW", 1961).
+func (s *session) littleOff(out *outcome) (off float64, asked bool) {
+	t := s.measured
+	if out.end-t.begin < int64(littleWindow) || t.ok+t.failed < littleRequests || t.area == 0 {
+		return 0, false
+	}
+	return math.Abs(t.summedTime(out.unfinished)-t.area) / t.area, true
+}
+
+// progressReporter calls Progress from one goroutine, so that a slow callback
+// holds up no request. A nil one reports nothing.
+type progressReporter struct {
+	latest chan Progress
+	done   sync.WaitGroup
+}
+
+func newProgressReporter(report func(Progress)) *progressReporter {
+	if report == nil {
+		return nil
+	}
+	r := &progressReporter{latest: make(chan Progress, 1)}
+	r.done.Go(func() {
+		for p := range r.latest {
+			report(p)
+		}
+	})
+	return r
+}
+
+// offer drops p where the callback still has an older one to deal with.
+func (r *progressReporter) offer(p Progress) {
+	if r == nil {
+		return
+	}
+	select {
+	case r.latest <- p:
+	default:
+	}
+}
+
+func (r *progressReporter) stop() {
+	if r == nil {
+		return
+	}
+	close(r.latest)
+	r.done.Wait()
+}

@@ -1,0 +1,175 @@
+package loadgen
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"mslab/results/record"
+)
+
+// tally accounts for the requests of one stretch, warm-up or measured time.
+// All times are ns on the run's own clock. It is not safe for concurrent use.
+type tally struct {
+	deadline int64
+	begin    int64 // start of the stretch
+	rateEnd  int64 // requests that end later do not enter the rates; 0: none
+
+	sent, answered, ok, failed, inDoubt, within, connects int64
+	byClass                                               map[record.Class]int64
+	okTimes                                               *hdrhistogram.Histogram
+	times                                                 map[record.Class]*hdrhistogram.Histogram
+	firstWait                                             *hdrhistogram.Histogram
+
+	rateOK, rateAll int64
+	lastEnd         int64
+
+	// In flight, integrated over time by counters that the histograms know
+	// nothing of: one side of Little's law.
+	inFlight   int64
+	area       float64 // request-nanoseconds
+	integrated int64   // up to this time
+
+	series      []record.Second
+	second      record.Second // the current one
+	secondTimes *hdrhistogram.Histogram
+}
+
+func newTally(deadline time.Duration) *tally {
+	return &tally{
+		deadline:    int64(deadline),
+		byClass:     map[record.Class]int64{},
+		okTimes:     record.NewHistogram(),
+		times:       map[record.Class]*hdrhistogram.Histogram{},
+		firstWait:   record.NewHistogram(),
+		secondTimes: record.NewHistogram(),
+	}
+}
+
+// open starts the stretch.
+func (t *tally) open(now int64) { t.begin, t.integrated = now, now }
+
+func (t *tally) integrate(now int64) {
+	t.area += float64(t.inFlight) * float64(now-t.integrated)
+	t.integrated = now
+}
+
+// start counts a request that goes out now.
+func (t *tally) start(now int64) {
+	t.integrate(now)
+	t.inFlight++
+	t.sent++
+}
+
+// ending is how a request ended.
+type ending struct {
+	start, now int64
+	class      record.Class
+	delivered  bool // all of it had been handed to the kernel
+	first      bool // it was its client's first of the stretch
+}
+
+// end counts a request that ended.
+func (t *tally) end(e ending) {
+	t.integrate(e.now)
+	t.inFlight--
+	t.lastEnd = e.now
+	if e.now-t.begin >= int64(t.second.T+1)*int64(time.Second) {
+		t.advance(e.now)
+	}
+	ns := record.Clamp(e.now - e.start)
+	t.byClass[e.class]++
+	if e.class.Answered() {
+		t.answered++
+	}
+	inRate := t.rateEnd == 0 || e.now <= t.rateEnd
+	if inRate {
+		t.rateAll++
+	}
+	if e.first {
+		_ = t.firstWait.RecordValue(ns)
+	}
+	if e.class != record.OK {
+		t.failed++
+		t.second.Failed++
+		if e.delivered && e.class.InDoubt() {
+			t.inDoubt++
+		}
+		t.timesOf(e.class).RecordValue(ns)
+		return
+	}
+	t.ok++
+	t.second.OK++
+	if inRate {
+		t.rateOK++
+	}
+	if e.now-e.start <= t.deadline {
+		t.within++
+	}
+	_ = t.okTimes.RecordValue(ns)
+	_ = t.secondTimes.RecordValue(ns)
+}
+
+func (t *tally) timesOf(c record.Class) *hdrhistogram.Histogram {
+	h := t.times[c]
+	if h == nil {
+		h = record.NewHistogram()
+		t.times[c] = h
+	}
+	return h
+}
+
+// advance closes the seconds of the series that are over.
+func (t *tally) advance(now int64) {
+	for now-t.begin >= int64(t.second.T+1)*int64(time.Second) {
+		t.closeSecond()
+	}
+}
+
+func (t *tally) closeSecond() {
+	if t.second.OK > 0 {
+		t.second.P50 = t.secondTimes.ValueAtPercentile(50)
+		t.second.P99 = t.secondTimes.ValueAtPercentile(99)
+		t.secondTimes.Reset()
+	}
+	t.series = append(t.series, t.second)
+	t.second = record.Second{T: t.second.T + 1}
+}
+
+// summedTime is the other side of Little's law: the time of all requests, as
+// the histograms hold it, and unfinished, that of those still in flight.
+func (t *tally) summedTime(unfinished int64) float64 {
+	sum := float64(unfinished) + t.okTimes.Mean()*float64(t.okTimes.TotalCount())
+	for _, h := range t.times {
+		sum += h.Mean() * float64(h.TotalCount())
+	}
+	return sum
+}
+
+// latency returns the histogram of OK requests and those by class.
+func (t *tally) latency() record.Latency {
+	l := record.NewLatency(t.okTimes, "service")
+	for c, h := range t.times {
+		if l.ByClass == nil {
+			l.ByClass = map[record.Class]*record.Latency{}
+		}
+		of := record.NewLatency(h, "service")
+		l.ByClass[c] = &of
+	}
+	return l
+}
+
+// progress is a glance at the stretch; the rate and p99 are those of the last
+// whole second, or of what there is of the first.
+func (t *tally) progress(now int64) Progress {
+	p := Progress{
+		Elapsed: time.Duration(now - t.begin), Sent: t.sent, OK: t.ok, Failed: t.failed, InFlight: t.inFlight,
+	}
+	if n := len(t.series); n > 0 {
+		p.RPS, p.P99 = float64(t.series[n-1].OK), time.Duration(t.series[n-1].P99)
+	} else if now > t.begin {
+		p.RPS = float64(t.second.OK) / p.Elapsed.Seconds()
+		p.P99 = time.Duration(t.secondTimes.ValueAtPercentile(99))
+	}
+	return p
+}

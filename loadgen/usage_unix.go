@@ -1,0 +1,63 @@
+//go:build unix
+
+package loadgen
+
+import (
+	"fmt"
+	"runtime/metrics"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// usage is what the process has used.
+type usage struct {
+	cpu int64 // ns, user and system, all threads
+	gcs int64 // completed garbage collections
+}
+
+func readUsage() usage {
+	var u usage
+	var ru unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &ru) == nil {
+		u.cpu = ru.Utime.Nano() + ru.Stime.Nano()
+	}
+	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() == metrics.KindUint64 {
+		u.gcs = int64(sample[0].Value.Uint64())
+	}
+	return u
+}
+
+func (u usage) since(before usage) usage {
+	return usage{u.cpu - before.cpu, u.gcs - before.gcs}
+}
+
+// checkFiles makes sure that every client can have its socket. Descriptors
+// beside those of the clients: 64 are left for everything else.
+func checkFiles(clients int) error {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return nil
+	}
+	if need := uint64(clients) + 64; need > uint64(limit.Cur) {
+		return fmt.Errorf("check the load: %d clients need %d file descriptors, the limit is %d; raise it with ulimit -n",
+			clients, need, limit.Cur)
+	}
+	return nil
+}
+
+// peerClosed looks, without taking anything from it, whether the other side of
+// an idle connection has closed it. Under TLS the close is announced by an
+// alert record (RFC 8446, section 6.1: content type 21).
+func peerClosed(conn syscall.RawConn) (closed bool) {
+	const alert = 21
+	err := conn.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		closed = err == nil && (n == 0 || b[0] == alert) || err == unix.ECONNRESET
+		return true
+	})
+	return closed || err != nil
+}
