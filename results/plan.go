@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -52,7 +53,9 @@ type ArmPlan struct {
 	Ranked bool `json:"ranked"`
 	// Subjects are the names of those that play here; empty means all.
 	Subjects []string `json:"subjects,omitempty"`
-	// Loads are the variants, each played by every subject in every block.
+	// Loads are the variants, each played by every subject in every block. Where
+	// there are several, clients, arrival, connection, requests, think time and
+	// metrics tell them apart, and a trial's record repeats those.
 	Loads []record.Load `json:"loads"`
 	// Blocks is how often all subjects play, each time in fresh processes.
 	Blocks int `json:"blocks"`
@@ -151,8 +154,10 @@ type loadKey struct {
 	metrics           int
 }
 
+// keyOf fills in the generator's defaults, so that a plan that leaves them out
+// finds the records that name them.
 func keyOf(l record.Load) loadKey {
-	return loadKey{l.Clients, l.Arrival, l.Connection, l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics}
+	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics}
 }
 
 // loadTitle names a variant as tables do: "20 clients, new connections".
