@@ -1,0 +1,118 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const schemaPrefix = "mslab.result/v"
+
+// Read decodes one record and refuses what this version would not understand
+// in full: unknown keys, other schemas, newer versions, torn files, anything
+// after the record.
+func Read(r io.Reader) (*Record, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	if err := checkSchema(data); err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var rec Record
+	if err := dec.Decode(&rec); err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("read record: more data follows the record; one file holds one record")
+	}
+	return &rec, nil
+}
+
+// checkSchema looks at the schema alone, so that a foreign or newer file is
+// named as such and not by the first key that happens to be unknown.
+func checkSchema(data []byte) error {
+	var head struct {
+		Schema *string `json:"schema"`
+	}
+	err := json.NewDecoder(bytes.NewReader(data)).Decode(&head)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the file is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the file is truncated: it ends inside the record")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("not JSON at byte %d: %w", syntax.Offset, err)
+	case err != nil, head.Schema == nil:
+		return errors.New("not an mslab record: it has no schema")
+	}
+	version, ours := strings.CutPrefix(*head.Schema, schemaPrefix)
+	if !ours {
+		return fmt.Errorf("not an mslab record: its schema is %q, want %q", *head.Schema, Schema)
+	}
+	n, err := strconv.Atoi(version)
+	known, _ := strconv.Atoi(strings.TrimPrefix(Schema, schemaPrefix))
+	switch {
+	case err != nil || n < 1:
+		return fmt.Errorf("unknown schema %q, want %q", *head.Schema, Schema)
+	case n > known:
+		return fmt.Errorf("schema %q is newer than this version reads (%q); use a newer mslab", *head.Schema, Schema)
+	}
+	return nil
+}
+
+// Write stores the record at path: whole or, on an error, not at all.
+func (r *Record) Write(path string) (err error) {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write record %s: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("write record %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write record %s: %w", path, err)
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(append(data, '\n'))
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a rename last. Not every file system can sync a folder; the
+// record itself is on disk by then.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	_ = d.Sync()
+	return d.Close()
+}
