@@ -73,7 +73,9 @@ func compareTable(title string, comparisons []Comparison) Table {
 	return t
 }
 
-func (c Comparison) cannotShow() bool { return strings.HasPrefix(string(c.Verdict), string(CannotShow)) }
+func (c Comparison) cannotShow() bool {
+	return strings.HasPrefix(string(c.Verdict), string(CannotShow))
+}
 
 func (c Comparison) row() []Cell {
 	return []Cell{
