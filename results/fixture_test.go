@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,20 +35,29 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // latencyOf makes a histogram of n values that grow evenly from p50/2, with the
-// last one as the maximum.
+// last one as the maximum. Encoding one costs milliseconds under -race, and many
+// trials share one.
 func latencyOf(n int64, p50, longest int64) record.Latency {
+	key := [3]int64{n, p50, longest}
+	if l, ok := latencies.Load(key); ok {
+		return l.(record.Latency)
+	}
 	h := record.NewHistogram()
 	for i := range n - 1 {
 		_ = h.RecordValue(p50/2 + i*p50/n)
 	}
 	_ = h.RecordValue(longest)
-	return record.NewLatency(h, "service")
+	l := record.NewLatency(h, "service")
+	latencies.Store(key, l)
+	return l
 }
+
+var latencies sync.Map
 
 // fullTrial makes a trial as the runner writes it. All that varies follows
 // from block and slice, so that golden files stay.
 func fullTrial(arm string, block int, subject record.Subject, clients int, cpu float64, slices int) *record.Record {
-	const perSlice = 400
+	const perSlice = 50
 	ok := int64(perSlice * slices)
 	r := &record.Record{
 		Schema: record.Schema, Scenario: "phases", Arm: arm, Block: block, Subject: subject,
@@ -76,8 +86,21 @@ func fullTrial(arm string, block int, subject record.Subject, clients int, cpu f
 }
 
 // sampleRun is a run of four phases in a ranked and an unranked arm, with every
-// verdict there is and trials that count for nothing.
+// verdict there is and trials that count for nothing. It is built once, and
+// each caller gets records of its own; what they point to is shared.
 func sampleRun() *Run {
+	run := *builtSample()
+	run.Trials = make([]*record.Record, len(builtSample().Trials))
+	for i, r := range builtSample().Trials {
+		own := *r
+		run.Trials[i] = &own
+	}
+	return &run
+}
+
+var builtSample = sync.OnceValue(buildSample)
+
+func buildSample() *Run {
 	one, two, three, four := 1, 2, 3, 4
 	subjects := []SubjectPlan{
 		{Subject: record.Subject{Name: "threads", Phase: &one}, Claim: "88 % success at 20 clients"},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 func TestStoreAndOpen(t *testing.T) {
 	run, dir := sampleRun(), filepath.Join(t.TempDir(), "runs", "x")
+	run.Trials = slices.DeleteFunc(run.Trials, func(r *record.Record) bool { return r.Block > 2 })
 	store := storeRun(t, dir, run)
 	tables := must(Tables(run, -1))
 	if err := store.WriteTable(tables); err != nil {
