@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -235,11 +236,7 @@ func RenderCSV(w io.Writer, tables []Table) error {
 		for _, row := range t.Rows {
 			fields := []string{t.Title}
 			for _, c := range row {
-				field := ""
-				if v := c.machine(); v != nil {
-					field = fmt.Sprint(v)
-				}
-				fields = append(fields, field)
+				fields = append(fields, csvField(c.machine()))
 			}
 			_ = out.Write(fields)
 		}
@@ -249,6 +246,17 @@ func RenderCSV(w io.Writer, tables []Table) error {
 		return fmt.Errorf("render CSV: %w", err)
 	}
 	return nil
+}
+
+// csvField prints figures in full and without an exponent.
+func csvField(v any) string {
+	switch v := v.(type) {
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case string:
+		return v
+	}
+	return ""
 }
 
 type jsonColumn struct {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"mslab/results/record"
 )
 
 func TestRunTablesGolden(t *testing.T) {
@@ -148,4 +150,19 @@ func TestFormat(t *testing.T) {
 			t.Errorf("printed %q, want %q", c.got, c.want)
 		}
 	}
+}
+
+func TestLoadAndRunsTablesGolden(t *testing.T) {
+	r := sampleRun().Trials[0]
+	r.Verdict = record.Verdict{Valid: true, Reasons: []string{"the generator is saturated"}}
+	r.Counts.Starved = 2
+	tables := append(LoadTables(r), RunsTable([]Summary{
+		{Dir: "results/runs/phases-20260102T030405Z", Scenario: "phases", Started: r.Started, Subjects: 4, Blocks: 10, Trials: 56, Incomplete: true},
+		{Dir: "results/runs/alien", Error: "read run: results/runs/alien has no run.json"},
+	}))
+	var b bytes.Buffer
+	if err := RenderText(&b, tables); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "load", b.Bytes())
 }
