@@ -1,0 +1,102 @@
+package results
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"strings"
+
+	"mslab/results/record"
+)
+
+// RenderBenchstat prints a run in the Go benchmark format
+// (golang.org/design/14313-benchmark-format), a line for each trial, so that
+// every block is one sample to benchstat:
+//
+//	benchstat -col /phase -filter '/arm:isolated' FILE
+//
+// Subjects are told apart by phase=N where each has a phase of its own, else by
+// subject=NAME. The count is that of OK requests. Trials that are not valid are
+// left out, rates and latencies of those that are not comparable too. Benchstat
+// does not know of blocks: it is for export, the decision is Compare's.
+func RenderBenchstat(w io.Writer, run *Run) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "goos: %s\ngoarch: %s\npkg: mslab/%s\n", runtime.GOOS, runtime.GOARCH, benchWord(run.Plan.Scenario))
+	if run.Environment != nil && run.Environment.CPU != "" {
+		fmt.Fprintf(out, "cpu: %s\n", run.Environment.CPU)
+	}
+	fmt.Fprint(out, "Unit server-cpu-ns/req better=lower\nUnit rps-ok better=higher\nUnit p50-ns better=lower\nUnit p99-ns better=lower\n\n")
+	trials, byPhase := indexTrials(run), phasesAreUnique(run.Plan)
+	for _, arm := range run.Plan.Arms {
+		for load := range max(1, len(arm.Loads)) {
+			for _, subject := range run.Plan.SubjectsOf(arm) {
+				name := benchName(arm, subject, loadOf(arm, load), byPhase)
+				for _, r := range trials.trials(arm, subject.Name, load) {
+					benchLine(out, name, r)
+				}
+			}
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("render benchmark format: %w", err)
+	}
+	return nil
+}
+
+func phasesAreUnique(p Plan) bool {
+	seen := map[int]bool{}
+	for _, s := range p.Subjects {
+		if s.Phase == nil || seen[*s.Phase] {
+			return false
+		}
+		seen[*s.Phase] = true
+	}
+	return true
+}
+
+func benchName(arm ArmPlan, subject SubjectPlan, load record.Load, byPhase bool) string {
+	name := "BenchmarkPhase/subject=" + benchWord(subject.Name)
+	if byPhase {
+		name = fmt.Sprintf("BenchmarkPhase/phase=%d", *subject.Phase)
+	}
+	name += "/arm=" + benchWord(arm.Name)
+	if len(arm.Loads) > 1 {
+		name += fmt.Sprintf("/clients=%d", load.Clients)
+	}
+	return name
+}
+
+// benchWord keeps a name free of what ends a benchmark's name or a key.
+func benchWord(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == '/' || r == '=' {
+			return '_'
+		}
+		return r
+	}, s)
+}
+
+func benchLine(w io.Writer, name string, r *record.Record) {
+	cpu, _ := parseMetric(MetricCPU)
+	rps, _ := parseMetric(MetricRPS)
+	if cpu.unusable(r) != "" {
+		return
+	}
+	var units strings.Builder
+	if v := geometricMean(positive(cpu.values(r))); !math.IsNaN(v) {
+		fmt.Fprintf(&units, " %.1f server-cpu-ns/req", v)
+	}
+	if rps.unusable(r) == "" {
+		if v := geometricMean(positive(rps.values(r))); !math.IsNaN(v) {
+			fmt.Fprintf(&units, " %.1f rps-ok", v)
+		}
+		if r.Latency.Count > 0 {
+			fmt.Fprintf(&units, " %d p50-ns %d p99-ns", r.Latency.P50, r.Latency.P99)
+		}
+	}
+	if units.Len() > 0 {
+		fmt.Fprintf(w, "%s %d%s\n", name, max(1, r.Counts.OK), units.String())
+	}
+}

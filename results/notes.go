@@ -1,0 +1,178 @@
+package results
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"mslab/results/record"
+)
+
+// rankNotes explain a ranked table: what was played, what counts as a
+// difference, what could have been found, and what was left out.
+func (v *view) rankNotes(comparisons map[string]Comparison, minEffect float64) []string {
+	played := fmt.Sprintf("%d blocks x %d slices", v.trials.blocks(v.arm), v.arm.Slices)
+	if v.arm.SliceS > 0 {
+		played += " of " + FormatNS(v.arm.SliceS*1e9)
+	}
+	effect := fmt.Sprintf("min effect %s", percent(minEffect))
+	if v.run.Plan.MinEffectFrom != "" && minEffect == v.run.Plan.MinEffect {
+		effect += " (" + v.run.Plan.MinEffectFrom + ")"
+	}
+	notes := []string{played + "; " + effect + "; ~ is no significant difference from the one before."}
+	if mde := detectable(comparisons); mde != "" {
+		notes = append(notes, "Found with a chance of 90 %: a difference of "+mde+".")
+	}
+	return append(append(notes, v.verdictNotes(comparisons)...), v.faultNotes()...)
+}
+
+func percent(fraction float64) string { return significant(100*fraction) + " %" }
+
+// detectable gives the range of the minimum detectable effects.
+func detectable(comparisons map[string]Comparison) string {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, c := range comparisons {
+		if d := float64(c.MinDetectable); !math.IsNaN(d) {
+			low, high = math.Min(low, d), math.Max(high, d)
+		}
+	}
+	switch {
+	case low > high:
+		return ""
+	case percent(low) == percent(high):
+		return percent(low)
+	}
+	return significant(100*low) + " to " + percent(high)
+}
+
+// verdictNotes gives the reasons behind verdicts without a figure, and
+// comparisons with another subject than the row above.
+func (v *view) verdictNotes(comparisons map[string]Comparison) []string {
+	var notes []string
+	above := ""
+	for _, s := range v.rows {
+		c, ok := comparisons[s.subject.Name]
+		switch {
+		case !ok:
+		case strings.HasPrefix(string(c.Verdict), string(CannotShow)):
+			notes = append(notes, s.subject.Title()+": "+string(c.Verdict)+".")
+		case c.Verdict == TooFew:
+			notes = append(notes, fmt.Sprintf("%s: too few to tell, %d blocks of %d needed.", s.subject.Title(), c.Blocks, c.BlocksNeeded))
+		}
+		if ok && c.A != above {
+			notes = append(notes, fmt.Sprintf("%s is compared with %s.", s.subject.Title(), c.A))
+		}
+		above = s.subject.Name
+	}
+	return notes
+}
+
+func (v *view) faultNotes() []string {
+	var faults []string
+	for _, s := range v.rows {
+		faults = append(faults, s.faults...)
+		if s.all == nil {
+			faults = append(faults, s.subject.Title()+": no trial")
+		}
+	}
+	return faultNotes(faults)
+}
+
+func faultNotes(faults []string) []string {
+	var notes []string
+	for i, f := range faults {
+		if i == maxFaultNotes && len(faults) > maxFaultNotes+1 {
+			notes = append(notes, fmt.Sprintf("Struck out: %d trials more.", len(faults)-i))
+			break
+		}
+		notes = append(notes, f+".")
+	}
+	return notes
+}
+
+// runNotes are said once for a run, under its last table.
+func runNotes(run *Run) []string {
+	var notes []string
+	if run.Incomplete {
+		notes = append(notes, "The run was interrupted: the tables hold what was measured so far.")
+	}
+	notes = append(notes, run.Notes...)
+	if run.Environment != nil {
+		notes = append(notes, EnvironmentLine(run.Environment))
+	}
+	return notes
+}
+
+// EnvironmentLine describes an environment in one line, without what is not
+// known.
+func EnvironmentLine(e *record.Environment) string {
+	parts := []string{e.Kernel, e.CPU}
+	if e.Cores > 0 {
+		parts = append(parts, fmt.Sprintf("%d cores", e.Cores))
+	}
+	parts = append(parts, e.Go)
+	for _, named := range []struct{ name, value string }{
+		{"pinning ", e.Pinning}, {"sandbox ", e.Sandbox}, {"governor ", e.Governor},
+	} {
+		if named.value != "" {
+			parts = append(parts, named.name+named.value)
+		}
+	}
+	if e.CalibrationNS > 0 {
+		parts = append(parts, "socket round "+FormatNS(e.CalibrationNS))
+	}
+	return "Environment: " + strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ") + "."
+}
+
+// claimsTable puts what the original's authors claimed beside what was measured
+// here, under the loads as they told them where such an arm was played.
+func claimsTable(run *Run, trials trialIndex) (Table, bool, error) {
+	arm, ok := claimsArm(run)
+	if !ok {
+		return Table{}, false, nil
+	}
+	t := Table{Title: arm.Name + ": claimed by the original, and measured here", Columns: []Column{
+		subjectColumn,
+		{Key: "claimed", Title: "claimed (not ours)", Left: true},
+		{Key: "clients", Title: "clients"},
+		{Key: "rps_ok", Title: "ok/s", Unit: "1/s"},
+		{Key: "within_deadline", Title: "in time %", Unit: "fraction"},
+		{Key: "latency_p50", Title: "p50", Unit: "ns"},
+	}}
+	for _, subject := range run.Plan.SubjectsOf(arm) {
+		for load := range max(1, len(arm.Loads)) {
+			s, err := summarizeSubject(trials, arm, subject, load)
+			if err != nil {
+				return Table{}, false, err
+			}
+			if s.all == nil || subject.Claim == "" {
+				continue
+			}
+			row := []Cell{TextCell(subject.Title()), TextCell(subject.Claim)}
+			if load > 0 {
+				row[0].Text, row[1].Text = "", ""
+			}
+			t.Rows = append(t.Rows, append(row,
+				s.cell(float64(s.all.Load.Clients), formatCount),
+				s.timedCell(s.timed.RPS.OK, formatCount),
+				s.timedCell(s.timed.Success.Deadline, formatShare),
+				s.latencyCells()[0]))
+		}
+	}
+	return t, len(t.Rows) > 0, nil
+}
+
+// claimsArm is the first arm that is not ranked, since that is where the
+// original's loads are replayed, else the first.
+func claimsArm(run *Run) (ArmPlan, bool) {
+	for _, a := range run.Plan.Arms {
+		if !a.Ranked {
+			return a, true
+		}
+	}
+	if len(run.Plan.Arms) == 0 {
+		return ArmPlan{}, false
+	}
+	return run.Plan.Arms[0], true
+}

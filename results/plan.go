@@ -1,0 +1,185 @@
+package results
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"mslab/results/record"
+)
+
+// RunSchema is the format of run.json that this version writes.
+const RunSchema = "mslab.run/v1"
+
+// Plan is what a run sets out to do. It is data: resolved before the first
+// server starts, stored in run.json, and enough to draw the report again.
+type Plan struct {
+	Scenario string        `json:"scenario"` // its name; also the first half of the folder's name
+	About    string        `json:"about,omitempty"`
+	Subjects []SubjectPlan `json:"subjects"` // in the order of the tables
+	Arms     []ArmPlan     `json:"arms"`
+	Seed     int64         `json:"seed"` // of the orders and of the bodies
+	// MinEffect is the smallest relative effect that a comparison may call
+	// significant, as a fraction (0.01 is 1 %), and MinEffectFrom the words that
+	// say where it comes from.
+	MinEffect     float64 `json:"min_effect"`
+	MinEffectFrom string  `json:"min_effect_from"`
+}
+
+// SubjectPlan is one subject and what was claimed of it elsewhere.
+type SubjectPlan struct {
+	record.Subject
+	// Claim is the figure that the original's authors gave, in their words;
+	// tables print it beside ours, labelled as a claim.
+	Claim string `json:"claim,omitempty"`
+}
+
+// Title is the subject as tables print it: the phase's number and name, or the
+// name alone.
+func (s SubjectPlan) Title() string {
+	if s.Phase == nil {
+		return s.Name
+	}
+	return fmt.Sprintf("%d %s", *s.Phase, s.Name)
+}
+
+// ArmPlan is one way to play the subjects: a set of overrides under one or
+// more loads.
+type ArmPlan struct {
+	Name  string `json:"name"`
+	About string `json:"about,omitempty"`
+	// Ranked arms are sliced, interleaved and compared. The others show
+	// success, tail and waits, and rank nothing.
+	Ranked bool `json:"ranked"`
+	// Subjects are the names of those that play here; empty means all.
+	Subjects []string `json:"subjects,omitempty"`
+	// Loads are the variants, each played by every subject in every block. Where
+	// there are several, clients, arrival, connection, requests, think time and
+	// metrics tell them apart, and a trial's record repeats those.
+	Loads []record.Load `json:"loads"`
+	// Blocks is how often all subjects play, each time in fresh processes.
+	Blocks int `json:"blocks"`
+	// Slices is the number of stretches of load a subject gets in a block; 1 in
+	// an arm that is not sliced. SliceS is the length of one in seconds, 0 where
+	// the number of requests bounds it.
+	Slices int     `json:"slices"`
+	SliceS float64 `json:"slice_s,omitempty"`
+	// Overrides are stage -> variant, and server flags, set for all subjects.
+	Overrides map[string]string `json:"overrides,omitempty"`
+	// Pairs are the comparisons, in the order of the table.
+	Pairs []PairPlan `json:"pairs,omitempty"`
+}
+
+// PairPlan asks for the comparison of B against A, the one before it.
+type PairPlan struct {
+	A string `json:"a"`
+	B string `json:"b"`
+	// CannotShow is the reason why this machine cannot bring out the
+	// difference, such as one core for the server under lock contention. A pair
+	// that has one is not tested: its verdict is `cannot show here`.
+	CannotShow string `json:"cannot_show,omitempty"`
+}
+
+// Played is the order in which the slices of one block were played under one
+// load: a subject's name a slice.
+type Played struct {
+	Arm   string   `json:"arm"`
+	Block int      `json:"block"` // counted from 1, as in record.Record
+	Load  int      `json:"load"`  // index into ArmPlan.Loads
+	Order []string `json:"order"`
+}
+
+// Run is a run folder: the plan, how it went, and the trials.
+type Run struct {
+	Schema      string              `json:"schema"`
+	Tool        record.Tool         `json:"tool"`
+	Plan        Plan                `json:"plan"`
+	Started     time.Time           `json:"started"`
+	Ended       time.Time           `json:"ended,omitzero"`
+	Incomplete  bool                `json:"incomplete,omitempty"` // interrupted; what was measured so far
+	Environment *record.Environment `json:"environment,omitempty"`
+	Order       []Played            `json:"order,omitempty"`
+	Notes       []string            `json:"notes,omitempty"` // what the reader of the tables must know
+
+	Dir    string           `json:"-"` // where it was read from
+	Trials []*record.Record `json:"-"` // in the order of their names
+}
+
+// Arm returns the arm called name.
+func (p *Plan) Arm(name string) (ArmPlan, bool) {
+	for _, a := range p.Arms {
+		if a.Name == name {
+			return a, true
+		}
+	}
+	return ArmPlan{}, false
+}
+
+// Subject returns the subject called name.
+func (p *Plan) Subject(name string) (SubjectPlan, bool) {
+	for _, s := range p.Subjects {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return SubjectPlan{}, false
+}
+
+// SubjectsOf returns the subjects of an arm in the order of the plan.
+func (p *Plan) SubjectsOf(a ArmPlan) []SubjectPlan {
+	if len(a.Subjects) == 0 {
+		return p.Subjects
+	}
+	var out []SubjectPlan
+	for _, s := range p.Subjects {
+		for _, name := range a.Subjects {
+			if s.Name == name {
+				out = append(out, s)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// loadKey is what tells the load variants of an arm apart: what was asked for,
+// not what came of it.
+type loadKey struct {
+	clients           int
+	arrival           string
+	connection        string
+	requests          int64
+	requestsPerClient int64
+	thinkNS           int64
+	metrics           int
+}
+
+// keyOf fills in the generator's defaults, so that a plan that leaves them out
+// finds the records that name them.
+func keyOf(l record.Load) loadKey {
+	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics}
+}
+
+// loadTitle names a variant as tables do: "20 clients, new connections".
+func loadTitle(l record.Load) string {
+	s := fmt.Sprintf("%d clients", l.Clients)
+	switch l.Connection {
+	case "new":
+		s += ", new connections"
+	case "keep":
+		s += ", kept connections"
+	}
+	if l.RequestsPerClient > 0 {
+		s += fmt.Sprintf(", %d requests each", l.RequestsPerClient)
+	}
+	if l.Requests > 0 {
+		s += fmt.Sprintf(", %d requests", l.Requests)
+	}
+	if l.ThinkNS > 0 {
+		s += ", think time " + FormatNS(float64(l.ThinkNS))
+	}
+	if l.Metrics > 0 && l.Metrics != 3 {
+		s += fmt.Sprintf(", %d metrics a body", l.Metrics)
+	}
+	return s
+}

@@ -1,0 +1,281 @@
+package results
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"mslab/results/record"
+)
+
+// maxFaultNotes bounds the lines about trials that were left out; the records
+// hold all of them.
+const maxFaultNotes = 8
+
+// Tables draws a run: for each ranked arm and load the comparison of CPU per
+// request with the rates beside it, latency with the kernel's counters, and the
+// four success rates; for each other arm success, tail and waits without a
+// ranking; last the figures that others claimed beside ours. minEffect < 0
+// takes the plan's.
+func Tables(run *Run, minEffect float64) ([]Table, error) {
+	if minEffect < 0 {
+		minEffect = run.Plan.MinEffect
+	}
+	comparisons, err := Compare(run, MetricCPU, run.Pairs(), minEffect)
+	if err != nil {
+		return nil, err
+	}
+	trials := indexTrials(run)
+	var tables []Table
+	for _, arm := range run.Plan.Arms {
+		for load := range max(1, len(arm.Loads)) {
+			v := view{run: run, arm: arm, load: loadOf(arm, load), trials: trials}
+			if err := v.sumUp(load); err != nil {
+				return nil, err
+			}
+			if arm.Ranked {
+				mine := ofCell(comparisons, run.Pairs(), arm.Name, load)
+				tables = append(tables, v.rankTable(mine, minEffect), v.kernelTable(), v.successTable())
+			} else {
+				tables = append(tables, v.tailTable(), v.waitTable())
+			}
+		}
+	}
+	if claims, ok, err := claimsTable(run, trials); err != nil {
+		return nil, err
+	} else if ok {
+		tables = append(tables, claims)
+	}
+	if n := len(tables); n > 0 {
+		tables[n-1].Notes = append(tables[n-1].Notes, runNotes(run)...)
+	}
+	return tables, nil
+}
+
+func loadOf(arm ArmPlan, i int) record.Load {
+	if i < len(arm.Loads) {
+		return arm.Loads[i]
+	}
+	return record.Load{}
+}
+
+// ofCell picks the comparisons of one arm under one load, by B.
+func ofCell(all []Comparison, pairs []Pair, arm string, load int) map[string]Comparison {
+	out := map[string]Comparison{}
+	for i, c := range all {
+		if _, taken := out[c.B]; !taken && pairs[i].Arm == arm && pairs[i].Load == load {
+			out[c.B] = c
+		}
+	}
+	return out
+}
+
+// view is one arm under one load.
+type view struct {
+	run    *Run
+	arm    ArmPlan
+	load   record.Load
+	trials trialIndex
+	rows   []summary
+}
+
+func (v *view) sumUp(load int) error {
+	for _, subject := range v.run.Plan.SubjectsOf(v.arm) {
+		s, err := summarizeSubject(v.trials, v.arm, subject, load)
+		if err != nil {
+			return err
+		}
+		v.rows = append(v.rows, s)
+	}
+	return nil
+}
+
+func (v *view) title(what string) string {
+	title := v.arm.Name + ": " + what
+	if v.load.Clients > 0 {
+		title += " (" + loadTitle(v.load) + ")"
+	}
+	return title
+}
+
+var subjectColumn = Column{Key: "subject", Title: "phase", Left: true}
+
+// draw makes a table with a row a subject.
+func (v *view) draw(what string, columns []Column, cells func(summary) []Cell) Table {
+	t := Table{Title: v.title(what), Columns: append([]Column{subjectColumn}, columns...)}
+	for _, s := range v.rows {
+		row := []Cell{TextCell(s.subject.Title())}
+		if s.all == nil {
+			for range columns {
+				row = append(row, TextCell(dash))
+			}
+		} else {
+			row = append(row, cells(s)...)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func (v *view) deadline() string {
+	if v.load.DeadlineNS > 0 {
+		return time.Duration(v.load.DeadlineNS).String()
+	}
+	for _, s := range v.rows {
+		if s.all != nil && s.all.Load.DeadlineNS > 0 {
+			return time.Duration(s.all.Load.DeadlineNS).String()
+		}
+	}
+	return "deadline"
+}
+
+func (v *view) withinColumn() Column {
+	return Column{Key: "within_deadline", Title: "≤" + v.deadline() + " %", Unit: "fraction"}
+}
+
+func (v *view) rankTable(comparisons map[string]Comparison, minEffect float64) Table {
+	t := v.draw("what a request costs the server", []Column{
+		{Key: "server_cpu_ns_per_request", Title: "CPU/req", Unit: "ns"},
+		{Key: "change", Title: "change", Unit: "fraction"},
+		{Key: "interval", Title: "95 %"},
+		{Key: "rps_ok", Title: "ok/s", Unit: "1/s"},
+		{Key: "success_semantic", Title: "ok %", Unit: "fraction"},
+		v.withinColumn(),
+	}, func(s summary) []Cell {
+		c, compared := comparisons[s.subject.Name]
+		return []Cell{
+			FigureCell(s.cpu, FormatNS),
+			changeCell(c, compared),
+			intervalCell(c, compared),
+			s.timedCell(s.timed.RPS.OK, formatCount),
+			s.cell(s.all.Success.Semantic, formatShare),
+			s.timedCell(s.timed.Success.Deadline, formatShare),
+		}
+	})
+	t.Notes = v.rankNotes(comparisons, minEffect)
+	return t
+}
+
+func (v *view) kernelTable() Table {
+	return v.draw("latency and what the kernel saw", []Column{
+		{Key: "latency_p50", Title: "p50", Unit: "ns"},
+		{Key: "latency_p99", Title: "p99", Unit: "ns"},
+		{Key: "latency_max", Title: "max", Unit: "ns"},
+		{Key: "ctx_voluntary_per_request", Title: "csw vol/req"},
+		{Key: "ctx_involuntary_per_request", Title: "invol/req"},
+		{Key: "threads_max", Title: "threads"},
+		{Key: "listen_overflows", Title: "overflows"},
+	}, func(s summary) []Cell {
+		return append(s.latencyCells(),
+			s.cell(perRequest(s.all, func(k *record.Server) int64 { return k.CtxSwitches.Voluntary }), significant),
+			s.cell(perRequest(s.all, func(k *record.Server) int64 { return k.CtxSwitches.Involuntary }), significant),
+			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.ThreadsMax }), formatCount),
+			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.ListenOverflows }), formatCount))
+	})
+}
+
+func (v *view) successTable() Table {
+	return v.draw("success, in % of the requests sent", []Column{
+		{Key: "sent", Title: "sent"},
+		{Key: "failed", Title: "failed"},
+		{Key: "success_transport", Title: "answered", Unit: "fraction"},
+		{Key: "success_http", Title: "2xx", Unit: "fraction"},
+		{Key: "success_semantic", Title: "stored", Unit: "fraction"},
+		v.withinColumn(),
+	}, func(s summary) []Cell {
+		return []Cell{
+			s.cell(float64(s.all.Counts.Sent), formatCount),
+			s.cell(float64(s.all.Counts.Failed), formatCount),
+			s.cell(s.all.Success.Transport, formatShare),
+			s.cell(s.all.Success.HTTP, formatShare),
+			s.cell(s.all.Success.Semantic, formatShare),
+			s.timedCell(s.timed.Success.Deadline, formatShare),
+		}
+	})
+}
+
+func (v *view) tailTable() Table {
+	t := v.draw("success and tail, not ranked", []Column{
+		{Key: "rps_ok", Title: "ok/s", Unit: "1/s"},
+		{Key: "success_semantic", Title: "ok %", Unit: "fraction"},
+		v.withinColumn(),
+		{Key: "latency_p50", Title: "p50", Unit: "ns"},
+		{Key: "latency_p99", Title: "p99", Unit: "ns"},
+		{Key: "latency_max", Title: "max", Unit: "ns"},
+	}, func(s summary) []Cell {
+		return append([]Cell{
+			s.timedCell(s.timed.RPS.OK, formatCount),
+			s.cell(s.all.Success.Semantic, formatShare),
+			s.timedCell(s.timed.Success.Deadline, formatShare),
+		}, s.latencyCells()...)
+	})
+	t.Notes = v.faultNotes()
+	return t
+}
+
+func (v *view) waitTable() Table {
+	return v.draw("waits and refusals", []Column{
+		{Key: "first_request_p50", Title: "first p50", Unit: "ns"},
+		{Key: "first_request_max", Title: "first max", Unit: "ns"},
+		{Key: "starved_clients", Title: "starved"},
+		{Key: "failed", Title: "failed"},
+		{Key: "listen_overflows", Title: "overflows"},
+		{Key: "syn_retransmits", Title: "SYN again"},
+	}, func(s summary) []Cell {
+		return []Cell{
+			s.timedCell(ofLatency(s.timed.FirstWait, func(l *record.Latency) int64 { return l.P50 }), FormatNS),
+			s.timedCell(ofLatency(s.timed.FirstWait, func(l *record.Latency) int64 { return l.Max }), FormatNS),
+			s.cell(float64(s.all.Counts.Starved), formatCount),
+			s.cell(float64(s.all.Counts.Failed), formatCount),
+			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.ListenOverflows }), formatCount),
+			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.SynRetransmits }), formatCount),
+		}
+	})
+}
+
+// cell is a figure that any valid trial gives, timedCell one that needs a
+// comparable trial.
+func (s summary) cell(v float64, format func(float64) string) Cell {
+	c := FigureCell(v, format)
+	c.Struck = s.allStruck && c.Text != dash
+	return c
+}
+
+func (s summary) timedCell(v float64, format func(float64) string) Cell {
+	c := FigureCell(v, format)
+	c.Struck = s.timedStruck && c.Text != dash
+	return c
+}
+
+func (s summary) latencyCells() []Cell {
+	l := &s.timed.Latency
+	return []Cell{
+		s.timedCell(ofLatency(l, func(l *record.Latency) int64 { return l.P50 }), FormatNS),
+		s.timedCell(ofLatency(l, func(l *record.Latency) int64 { return l.P99 }), FormatNS),
+		s.timedCell(ofLatency(l, func(l *record.Latency) int64 { return l.Max }), FormatNS),
+	}
+}
+
+func changeCell(c Comparison, compared bool) Cell {
+	if !compared {
+		return TextCell("")
+	}
+	text := string(c.Verdict)
+	switch {
+	case strings.HasPrefix(text, string(CannotShow)):
+		return TextCell(string(CannotShow))
+	case c.Significant:
+		text = c.Change() + " " + text
+	}
+	return Cell{Text: text, Value: float64(c.Ratio) - 1}
+}
+
+func intervalCell(c Comparison, compared bool) Cell {
+	low, high := float64(c.CILow), float64(c.CIHigh)
+	if !compared || math.IsNaN(low) || math.IsInf(low, 0) || math.IsInf(high, 0) {
+		return TextCell("")
+	}
+	percent := func(ratio float64) string { return strings.TrimSuffix(formatChange(ratio), " %") }
+	return TextCell(fmt.Sprintf("[%s, %s]", percent(low), percent(high)))
+}

@@ -1,0 +1,153 @@
+package results
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mslab/results/record"
+)
+
+const (
+	runFile   = "run.json"
+	tableFile = "table.md"
+	trialsDir = "trials"
+)
+
+// RunDirName is the name of a run's folder: the scenario and the UTC time at
+// which the run started.
+func RunDirName(scenario string, started time.Time) string {
+	return fileWord(scenario) + "-" + started.UTC().Format("20060102T150405Z")
+}
+
+// Store writes a run folder. Every file appears whole or not at all, so that a
+// run killed at any moment leaves a folder that can be read. It is not safe for
+// concurrent use.
+type Store struct {
+	dir string
+}
+
+// CreateStore makes the folder of a new run and those above it. A folder that
+// already holds a run is an error that errors.Is calls fs.ErrExist.
+func CreateStore(dir string) (*Store, error) {
+	if _, err := os.Lstat(filepath.Join(dir, runFile)); err == nil {
+		return nil, fmt.Errorf("create run folder %s: it holds a run already; choose another folder: %w", dir, fs.ErrExist)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, trialsDir), 0o755); err != nil {
+		return nil, fmt.Errorf("create run folder: %w", err)
+	}
+	return &Store{dir: dir}, nil
+}
+
+// ReopenStore opens the folder of a run for adding trials to it.
+func ReopenStore(dir string) (*Store, error) {
+	if _, err := os.Stat(filepath.Join(dir, runFile)); err != nil {
+		return nil, fmt.Errorf("reopen run folder: %w", err)
+	}
+	return &Store{dir: dir}, nil
+}
+
+// Dir is the folder.
+func (s *Store) Dir() string { return s.dir }
+
+// WriteTrial stores the record of one subject in one block under one load. The
+// same cell written again replaces the one before.
+func (s *Store) WriteTrial(r *record.Record) error {
+	if err := r.Write(filepath.Join(s.dir, trialsDir, trialName(r))); err != nil {
+		return fmt.Errorf("store trial of %s in block %d: %w", r.Subject.Name, r.Block, err)
+	}
+	return nil
+}
+
+// WriteRun stores run.json. Written before the first trial, it makes an
+// interrupted run readable.
+func (s *Store) WriteRun(run *Run) error {
+	stamped := *run
+	stamped.Schema = RunSchema
+	data, err := json.MarshalIndent(&stamped, "", "  ")
+	if err != nil {
+		return fmt.Errorf("store run: %w", err)
+	}
+	return writeFile(filepath.Join(s.dir, runFile), append(data, '\n'))
+}
+
+// WriteTable stores the tables in Markdown as table.md.
+func (s *Store) WriteTable(tables []Table) error {
+	var b strings.Builder
+	if err := RenderMarkdown(&b, tables); err != nil {
+		return fmt.Errorf("store table: %w", err)
+	}
+	return writeFile(filepath.Join(s.dir, tableFile), []byte(b.String()))
+}
+
+// trialName names a trial after its cell; a hash of the whole cell keeps names
+// apart that differ only in what a file name cannot hold.
+func trialName(r *record.Record) string {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s\x00%s\x00%v", r.Arm, r.Subject.Name, keyOf(r.Load))
+	return fmt.Sprintf("%s-b%03d-%s-c%d-%08x.json", fileWord(r.Arm), r.Block, fileWord(r.Subject.Name), r.Load.Clients, h.Sum32())
+}
+
+// fileWord keeps letters, digits, dot, dash and underscore, at most 40 of them,
+// and never begins with a dot.
+func fileWord(s string) string {
+	word := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
+			return r
+		}
+		return '_'
+	}, s)
+	word = strings.TrimLeft(word[:min(len(word), 40)], ".")
+	if word == "" {
+		return "run"
+	}
+	return word
+}
+
+// writeFile writes to a temporary name in the same folder, syncs and renames,
+// then syncs the folder.
+func writeFile(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", path, err)
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	syncDir(filepath.Dir(path))
+	return nil
+}
+
+// syncDir makes a rename last. Not every file system can sync a folder; the
+// file itself is on disk by then.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}
