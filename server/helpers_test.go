@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"syscall"
-	"testing"
 )
 
 func newContext() (context.Context, context.CancelFunc) {
@@ -19,12 +17,4 @@ func newRequest(url, body, client string) (*http.Request, error) {
 	}
 	q.Header.Set("Authorization", client)
 	return q, nil
-}
-
-func openFileLimit(t testing.TB) int {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	return int(min(limit.Cur, 1<<30))
 }

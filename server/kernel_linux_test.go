@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,7 +25,10 @@ import (
 
 // serveVariable makes the test binary serve a phase instead of testing, so that
 // the kernel's view of a server process can be looked at from outside.
-const serveVariable = "MSLAB_TEST_SERVE_PHASE"
+const (
+	serveVariable  = "MSLAB_TEST_SERVE_PHASE"
+	listenVariable = "MSLAB_TEST_SERVE_LISTEN"
+)
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(serveVariable); name != "" {
@@ -43,7 +47,13 @@ func serveForTest(name string) error {
 		return err
 	}
 	runtime.GOMAXPROCS(phase.Recipe.Processors())
-	s, err := server.New(server.Config{Phase: phase, Recipe: phase.Recipe, Address: "127.0.0.1:0", DataDir: os.Getenv("MSLAB_TEST_DATA")})
+	recipe := phase.Recipe
+	if listen := os.Getenv(listenVariable); listen != "" {
+		recipe.Listen = listen
+	}
+	s, err := server.New(server.Config{
+		Phase: phase, Recipe: recipe, Address: "127.0.0.1:0", DataDir: os.Getenv("MSLAB_TEST_DATA"), ReadTimeout: time.Minute,
+	})
 	if err != nil {
 		return err
 	}
@@ -55,7 +65,7 @@ func serveForTest(name string) error {
 
 // startProcess runs a phase in a process of its own, under a wrapper such as
 // strace where one is given. stop sends SIGTERM to the server and waits.
-func startProcess(t *testing.T, phase string, wrapper ...string) (url string, stop func()) {
+func startProcess(t *testing.T, phase string, wrapper ...string) (url string, pid int, stop func()) {
 	t.Helper()
 	arguments := append(wrapper, os.Args[0])
 	command := exec.Command(arguments[0], arguments[1:]...)
@@ -83,7 +93,7 @@ func startProcess(t *testing.T, phase string, wrapper ...string) (url string, st
 	if err != nil {
 		t.Fatalf("read the server's address: %v", err)
 	}
-	return strings.TrimSpace(line), stop
+	return strings.TrimSpace(line), command.Process.Pid, stop
 }
 
 // TestClonesPerRequest counts clone(2) calls by strace: one a request in phase
@@ -100,7 +110,7 @@ func TestClonesPerRequest(t *testing.T) {
 			if exec.Command(strace, "-o", summary, "true").Run() != nil {
 				t.Skip("needs ptrace, which this machine does not allow")
 			}
-			url, stop := startProcess(t, phase, strace, "-f", "-qq", "-c", "-e", "trace=clone,clone3,fork,vfork", "-o", summary)
+			url, _, stop := startProcess(t, phase, strace, "-f", "-qq", "-c", "-e", "trace=clone,clone3,fork,vfork", "-o", summary)
 			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			for range requests {
 				answer, err := client.Post(url+"/metrics", "application/json", strings.NewReader(seedBody))
@@ -172,28 +182,68 @@ func TestBacklogInTheKernel(t *testing.T) {
 	})
 }
 
-// TestThreadsOfTheProcess: the pool's worker threads exist before the first
-// request, and a held connection of phase 1 is a thread more.
+// TestThreadsOfTheProcess looks at a server from outside: each connection held
+// is a thread in phase 1, and none in phase 5, whose workers are there already.
 func TestThreadsOfTheProcess(t *testing.T) {
-	threads := func() int {
-		tasks, err := os.ReadDir("/proc/self/task")
-		if err != nil {
-			t.Skipf("needs /proc: %v", err)
-		}
-		return len(tasks)
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		t.Skipf("needs /proc: %v", err)
 	}
-	r := start(t, phaseByName(t, "threads"), nil)
-	time.Sleep(50 * time.Millisecond)
-	before := threads()
 	const held = 40
-	for range held {
-		send(t, dial(t, r), "POST ")
+	for phase, want := range map[string]int{"1": held, "5": 16} {
+		t.Run("phase "+phase, func(t *testing.T) {
+			url, pid, _ := startProcess(t, phase)
+			for range held {
+				conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				send(t, conn, "POST ")
+			}
+			threads := 0
+			for deadline := time.Now().Add(5 * time.Second); threads < want && time.Now().Before(deadline); {
+				time.Sleep(20 * time.Millisecond)
+				tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+				if err != nil {
+					t.Fatal(err)
+				}
+				threads = len(tasks)
+			}
+			// The runtime has threads of its own: the collector's, the monitor, idle ones.
+			if threads < want || threads > want+20 {
+				t.Errorf("%d threads with %d connections held, want %d and the runtime's own", threads, held, want)
+			}
+		})
 	}
-	for deadline := time.Now().Add(5 * time.Second); threads() < before+held-8 && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
+}
+
+// TestQueueGuard fills the pool's queue: a connection beyond it is answered 503
+// without being read, while all workers are held. The server is a process of
+// its own, since both ends' descriptors would be many for one.
+func TestQueueGuard(t *testing.T) {
+	const queued = 16 + 10000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < queued+200 {
+		t.Skipf("needs %d open files, RLIMIT_NOFILE allows %d (%v)", queued+200, limit.Cur, err)
 	}
-	// Threads that the runtime had idle may serve first.
-	if now := threads(); now < before+held-8 {
-		t.Errorf("%d threads with %d connections held, %d before", now, held, before)
+	t.Setenv(listenVariable, "backlog1024") // at 10 the SYN timer would take minutes
+	url, _, _ := startProcess(t, "5")
+	var answered net.Conn
+	for i := range queued + 1 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		defer conn.Close()
+		answered = conn
+	}
+	_ = answered.SetDeadline(time.Now().Add(5 * time.Second))
+	answer, err := http.ReadResponse(bufio.NewReader(answered), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || !answer.Close {
+		t.Errorf("status %d, Retry-After %q, close %v; want 503 with a Retry-After and the end", answer.StatusCode, answer.Header.Get("Retry-After"), answer.Close)
 	}
 }

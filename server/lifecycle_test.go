@@ -286,30 +286,6 @@ func TestThreadBudget(t *testing.T) {
 	}
 }
 
-// TestQueueGuard fills the pool's queue: connections beyond it are answered 503
-// at once, while all workers are held.
-func TestQueueGuard(t *testing.T) {
-	if testing.Short() {
-		t.Skip("opens 10,000 connections; not in short mode")
-	}
-	r := start(t, phaseByName(t, "pool"), func(c *server.Config) { c.Recipe.Listen = "backlog1024" })
-	const queued = 16 + 10000
-	if limit := openFileLimit(t); limit < 2*queued+200 {
-		// Both ends of each connection live in this process.
-		t.Skipf("needs %d open files, RLIMIT_NOFILE allows %d", 2*queued+200, limit)
-	}
-	for range queued {
-		dial(t, r)
-	}
-	conn := dial(t, r)
-	if status := readStatus(t, conn); status != 503 {
-		t.Errorf("status %d, want 503", status)
-	}
-	if got := r.Counters().OverloadedRequests; got != 1 {
-		t.Errorf("%d overloaded, want 1", got)
-	}
-}
-
 // TestAdmin: counters, health and profiles while every worker is held.
 func TestAdmin(t *testing.T) {
 	r := start(t, phaseByName(t, "keepalive"), func(c *server.Config) { c.FaultHooks = true })
