@@ -1,0 +1,123 @@
+package scenarios
+
+import (
+	"time"
+
+	"mslab/loadgen"
+)
+
+// Scenario is a scenario file as it was read: what to play, not yet how.
+type Scenario struct {
+	Name  string
+	About string
+	File  string // where it was read from, for messages
+
+	// Subjects are phases by number or name, in the order of the tables. One
+	// may be given twice, which compares it with itself.
+	Subjects []string
+	Arms     []Arm // in the order of the file
+	// Compare are the pairs to compare in ranked arms, base first, by the words
+	// of Subjects. Nil means each subject against the one before it; empty means
+	// none.
+	Compare [][2]string
+	Probes  []string
+	// Shows plays, instead of all subjects under each arm's load, each
+	// neighbouring pair of them under the load that the newer one names.
+	Shows bool
+	// Namespace asks for a network namespace of the run's own.
+	Namespace bool
+}
+
+// Arm is one way to play the subjects.
+type Arm struct {
+	Name  string
+	About string
+	// Overrides are server flags without their dashes, and their values, the
+	// same for every subject.
+	Overrides map[string]string
+	// Sysctls are set in the run's own network namespace while the arm plays.
+	Sysctls map[string]string
+	Load    Load
+	Blocks  int
+	Slices  int // a subject's slices in a block
+	Ranked  bool
+}
+
+// Load is what an arm offers.
+type Load struct {
+	Clients    []int // each number is a load of its own
+	Connection loadgen.Connection
+	// Slice is the length of a slice. It is not used where Requests or
+	// RequestsPerClient bound the load, which then plays as one stretch.
+	Slice             time.Duration
+	Requests          int64
+	RequestsPerClient int64
+	Think             time.Duration
+	Deadline          time.Duration
+	Timeout           time.Duration
+	Warmup            time.Duration
+	Seed              int64
+	Metrics           int  // metrics a body
+	SameClient        bool // all connections are one client to the limiter
+}
+
+// bounded says that a number of requests ends the load, not a time.
+func (l Load) bounded() bool { return l.Requests > 0 || l.RequestsPerClient > 0 }
+
+const (
+	// maxSlice is the longest slice: the machine's speed changes for tens of
+	// seconds at a time, and slices must be short against that to cancel it.
+	maxSlice = time.Second
+
+	defaultBlocks = 10
+	defaultSlices = 4
+)
+
+// defaultLoad is the load of a scenario that says nothing, and the base of one
+// that says something.
+func defaultLoad() Load {
+	return Load{
+		Clients:    []int{20},
+		Connection: loadgen.New,
+		Slice:      500 * time.Millisecond,
+		Deadline:   250 * time.Millisecond,
+		Timeout:    5 * time.Second,
+		Warmup:     300 * time.Millisecond,
+		Seed:       1,
+		Metrics:    3,
+	}
+}
+
+// isolatedArm compares the changes alone: a backlog that holds all clients, so
+// that the kernel's SYN timer does not decide, and the limiter at work.
+func isolatedArm() Arm {
+	return Arm{
+		Name:      "isolated",
+		About:     "the change alone",
+		Overrides: map[string]string{"listen": "backlog1024", "rate-limit": "10000"},
+		Load:      defaultLoad(),
+		Blocks:    defaultBlocks,
+		Slices:    defaultSlices,
+		Ranked:    true,
+	}
+}
+
+// Default is what `mslab run` plays when phases are named and no scenario: the
+// isolated arm, 10 blocks of 4 slices of 500 ms, 20 clients that connect anew
+// for each request.
+func Default() *Scenario {
+	return &Scenario{
+		Name:     "compare",
+		About:    "The phases named, side by side: the change alone.",
+		File:     "the default plan",
+		Subjects: []string{"1", "2", "3", "4", "5", "6", "7"},
+		Arms:     []Arm{isolatedArm()},
+		Probes:   []string{probeProc, probeNetstat},
+	}
+}
+
+// The probes that a scenario may name.
+const (
+	probeProc    = "proc"    // threads, context switches, memory: /proc and the kernel's accounting
+	probeNetstat = "netstat" // accept queue overflows and SYN retransmits
+)
