@@ -1,0 +1,406 @@
+package scenarios
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mslab/results"
+	"mslab/results/record"
+	"mslab/server"
+)
+
+// Options change a scenario for one run. Zero fields leave it as it is.
+type Options struct {
+	Phases  []string // play these phases, by number or name, instead of the scenario's
+	Clients []int    // in every arm
+	// Blocks of the ranked arms; of all arms where none is ranked.
+	Blocks int
+	// MinEffect is the smallest relative effect that counts, as a fraction, and
+	// MinEffectFrom says where it comes from. Zero is the floor of 1 %.
+	MinEffect     float64
+	MinEffectFrom string
+}
+
+// Plan is a run with everything decided before the first server starts.
+type Plan struct {
+	Record results.Plan // as run.json keeps it
+	Notes  []string     // what was decided that the scenario does not say
+
+	arms      []armPlay // one for each of Record.Arms
+	cores     cores
+	probes    []string
+	namespace bool
+}
+
+// armPlay is what playing an arm needs beyond its record.
+type armPlay struct {
+	name     string
+	subjects []player
+	loads    []Load // one number of clients each
+	blocks   int
+	slices   int
+	sysctls  map[string]string
+	flags    map[string]string
+}
+
+// player is a subject in an arm.
+type player struct {
+	subject record.Subject
+	phase   string // the word for --phase
+}
+
+// NewPlan decides how to play a scenario on this machine.
+func NewPlan(s *Scenario, o Options) (*Plan, error) {
+	allowed, err := allowedCores()
+	if err != nil {
+		return nil, err
+	}
+	return newPlan(s, o, splitCores(allowed))
+}
+
+func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
+	s = s.with(o)
+	subjects, err := subjectsOf(s.Subjects)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{cores: c, probes: s.Probes, namespace: s.Namespace, Record: results.Plan{
+		Scenario: s.Name, About: s.About, Subjects: subjects, Seed: s.Arms[0].Load.Seed,
+		MinEffect: o.MinEffect, MinEffectFrom: o.MinEffectFrom,
+	}}
+	if p.Record.MinEffect == 0 {
+		p.Record.MinEffect, p.Record.MinEffectFrom = 0.01, "the floor of 1 %"
+	}
+	for _, arm := range s.Arms {
+		if s.Shows {
+			err = p.addShows(arm, len(o.Clients) > 0)
+		} else {
+			err = p.addArm(arm, subjects, p.neighbours(s))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	p.raiseBlocks()
+	return p, nil
+}
+
+// with is the scenario under the options.
+func (s *Scenario) with(o Options) *Scenario {
+	out := *s
+	out.Arms = slices.Clone(s.Arms)
+	if len(o.Phases) > 0 {
+		out.Subjects = o.Phases
+		if out.Compare != nil && !slices.ContainsFunc(out.Compare, func(pair [2]string) bool {
+			return slices.Contains(o.Phases, pair[0]) && slices.Contains(o.Phases, pair[1])
+		}) {
+			out.Compare = nil // none of the pairs is left: neighbours then
+		}
+	}
+	anyRanked := slices.ContainsFunc(s.Arms, func(a Arm) bool { return a.Ranked })
+	for i := range out.Arms {
+		arm := &out.Arms[i]
+		if len(o.Clients) > 0 {
+			arm.Load.Clients = o.Clients
+		}
+		if o.Blocks > 0 && (arm.Ranked || !anyRanked) {
+			arm.Blocks = o.Blocks
+		}
+	}
+	return &out
+}
+
+// subjectsOf resolves phases. A phase named again gets a prime, so that it can
+// be told from itself.
+func subjectsOf(words []string) ([]results.SubjectPlan, error) {
+	var subjects []results.SubjectPlan
+	taken := map[string]bool{}
+	for _, word := range words {
+		phase, err := server.FindPhase(word)
+		if err != nil {
+			return nil, err
+		}
+		name := phase.Name
+		for taken[name] {
+			name += "'"
+		}
+		taken[name] = true
+		number := phase.Number
+		subjects = append(subjects, results.SubjectPlan{
+			Subject: record.Subject{Name: name, Phase: &number, Recipe: recipeMap(phase.Recipe)},
+			Claim:   phase.Claim,
+		})
+	}
+	return subjects, nil
+}
+
+func recipeMap(r server.Recipe) map[string]string {
+	m := map[string]string{}
+	for _, info := range server.Stages() {
+		m[string(info.Stage)] = r.Get(info.Stage)
+	}
+	return m
+}
+
+// neighbours are the pairs to compare: those that the scenario names, else each
+// subject against the one before it.
+func (p *Plan) neighbours(s *Scenario) []results.PairPlan {
+	var pairs []results.PairPlan
+	names := map[string]string{}
+	for i, subject := range p.Record.Subjects {
+		names[s.Subjects[i]] = subject.Name
+		if i > 0 && s.Compare == nil {
+			pairs = append(pairs, results.PairPlan{A: p.Record.Subjects[i-1].Name, B: subject.Name})
+		}
+	}
+	for _, pair := range s.Compare {
+		a, b := names[pair[0]], names[pair[1]]
+		if a != "" && b != "" && a != b {
+			pairs = append(pairs, results.PairPlan{A: a, B: b})
+		}
+	}
+	return pairs
+}
+
+// addShows adds an arm for each neighbouring pair under the load that the newer
+// one names. A pair that this machine cannot show is planned and not played.
+func (p *Plan) addShows(base Arm, keepClients bool) error {
+	subjects := p.Record.Subjects
+	for i := 1; i < len(subjects); i++ {
+		newer, err := server.FindPhase(strconv.Itoa(*subjects[i].Phase))
+		if err != nil {
+			return err
+		}
+		arm := underShows(base, newer.Shows, keepClients)
+		arm.Name = fmt.Sprintf("%d-%d", *subjects[i-1].Phase, newer.Number)
+		pair := results.PairPlan{A: subjects[i-1].Name, B: subjects[i].Name}
+		if want := newer.Shows.ServerCores; want > p.cores.forServer() {
+			pair.CannotShow = fmt.Sprintf("needs %d server cores, %d here", want, p.cores.forServer())
+			arm.Blocks = 0
+		}
+		if err := p.addArm(arm, subjects[i-1:i+1], []results.PairPlan{pair}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// underShows is an arm under the load that brings a phase's change out.
+func underShows(base Arm, shows server.Shows, keepClients bool) Arm {
+	arm := base
+	arm.About = shows.Why
+	arm.Overrides = maps.Clone(base.Overrides)
+	if arm.Overrides == nil {
+		arm.Overrides = map[string]string{}
+	}
+	if shows.Clients > 0 && !keepClients {
+		arm.Load.Clients = []int{shows.Clients}
+	}
+	if shows.Metrics > 0 {
+		arm.Load.Metrics = shows.Metrics
+	}
+	if shows.SinkDelay > 0 {
+		arm.Overrides["sink-delay"] = shows.SinkDelay.String()
+	}
+	if shows.RateLimit > 0 {
+		arm.Overrides["rate-limit"] = strconv.Itoa(shows.RateLimit)
+	}
+	if shows.Keep {
+		arm.Load.Connection = "keep"
+	}
+	arm.Load.SameClient = arm.Load.SameClient || shows.SameClient
+	return arm
+}
+
+// addArm adds an arm to the record and to what is played.
+func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.PairPlan) error {
+	play := armPlay{name: arm.Name, blocks: arm.Blocks, slices: arm.Slices, sysctls: arm.Sysctls, flags: arm.Overrides}
+	entry := results.ArmPlan{Name: arm.Name, About: arm.About, Ranked: arm.Ranked, Blocks: arm.Blocks,
+		Overrides: arm.Overrides}
+	if arm.Load.bounded() {
+		play.slices = 1
+	} else {
+		entry.SliceS = arm.Load.Slice.Seconds()
+	}
+	entry.Slices = play.slices
+	if arm.Ranked {
+		entry.Pairs = pairs
+	}
+	for _, subject := range subjects {
+		player, err := newPlayer(subject, arm.Overrides)
+		if err != nil {
+			return fmt.Errorf("plan arm %s: %w", arm.Name, err)
+		}
+		play.subjects = append(play.subjects, player)
+		entry.Subjects = append(entry.Subjects, subject.Name)
+	}
+	for _, clients := range arm.Load.Clients {
+		load := arm.Load
+		load.Clients = []int{clients}
+		play.loads = append(play.loads, load)
+		entry.Loads = append(entry.Loads, load.record(play.slices))
+	}
+	p.arms = append(p.arms, play)
+	p.Record.Arms = append(p.Record.Arms, entry)
+	return nil
+}
+
+// newPlayer applies an arm's overrides to a subject's recipe.
+func newPlayer(subject results.SubjectPlan, overrides map[string]string) (player, error) {
+	phase, err := server.FindPhase(strconv.Itoa(*subject.Phase))
+	if err != nil {
+		return player{}, err
+	}
+	recipe := phase.Recipe
+	for _, info := range server.Stages() {
+		if value, ok := overrides[string(info.Stage)]; ok {
+			if recipe, err = recipe.With(info.Stage, value); err != nil {
+				return player{}, err
+			}
+		}
+	}
+	if err := recipe.Check(); err != nil {
+		return player{}, fmt.Errorf("phase %d: %w", phase.Number, err)
+	}
+	played := subject.Subject
+	played.Recipe = recipeMap(recipe)
+	return player{subject: played, phase: strconv.Itoa(phase.Number)}, nil
+}
+
+// record is the load as planned.
+func (l Load) record(slices int) record.Load {
+	out := record.Load{
+		Clients: l.Clients[0], Arrival: "closed", Connection: string(l.Connection),
+		Requests: l.Requests, RequestsPerClient: l.RequestsPerClient, WarmupS: l.Warmup.Seconds(),
+		ThinkNS: int64(l.Think), DeadlineNS: int64(l.Deadline), TimeoutNS: int64(l.Timeout),
+		Metrics: l.Metrics, Seed: l.Seed,
+	}
+	if !l.bounded() {
+		out.DurationS = l.Slice.Seconds() * float64(slices)
+	}
+	return out
+}
+
+// raiseBlocks gives ranked arms the blocks without which no verdict is given.
+func (p *Plan) raiseBlocks() {
+	pairs := 0
+	for _, arm := range p.Record.Arms {
+		for _, pair := range arm.Pairs {
+			if pair.CannotShow == "" {
+				pairs += len(arm.Loads)
+			}
+		}
+	}
+	need := results.BlocksNeeded(pairs)
+	for i := range p.arms {
+		arm := &p.Record.Arms[i]
+		if len(arm.Pairs) == 0 || arm.Blocks == 0 || arm.Blocks >= need {
+			continue
+		}
+		p.Notes = append(p.Notes, fmt.Sprintf("Arm %s: %d blocks raised to %d, without which %d comparisons shown together cannot be told.",
+			arm.Name, arm.Blocks, need, pairs))
+		arm.Blocks, p.arms[i].blocks = need, need
+	}
+}
+
+// Namespace says whether the run wants a network namespace of its own.
+func (p *Plan) Namespace() bool { return p.namespace }
+
+// What a stretch costs besides its load: readings, calibration and the drain
+// of a slice, and the start and stop of a server.
+const (
+	sliceOverhead = 40 * time.Millisecond
+	startOverhead = 150 * time.Millisecond
+
+	// A load bounded by requests has no length of its own. It is estimated at
+	// this rate, a low one for a server of one core that takes a connection for
+	// each request, plus one SYN retransmit.
+	boundedRate    = 4000
+	boundedTail    = time.Second
+	boundedWorkers = 16 // connections served at once where clients think on kept ones
+)
+
+// Duration is about how long the run will take.
+func (p *Plan) Duration() time.Duration {
+	var sum time.Duration
+	for _, arm := range p.arms {
+		sum += time.Duration(arm.blocks) * arm.blockDuration()
+	}
+	return sum
+}
+
+func (a armPlay) blockDuration() time.Duration {
+	var sum time.Duration
+	for _, load := range a.loads {
+		sum += time.Duration(len(a.subjects)) * (startOverhead + load.Warmup + time.Duration(a.slices)*(load.duration()+sliceOverhead))
+	}
+	return sum
+}
+
+// duration is the length of one stretch, estimated where requests bound it.
+func (l Load) duration() time.Duration {
+	if !l.bounded() {
+		return l.Slice
+	}
+	clients := float64(l.Clients[0])
+	each := float64(l.RequestsPerClient)
+	if l.Requests > 0 {
+		each = float64(l.Requests) / clients
+	}
+	work := time.Duration(clients * each / boundedRate * float64(time.Second))
+	waves := 1.0
+	if l.Connection == "keep" {
+		waves = math.Ceil(clients / boundedWorkers)
+	}
+	return work + boundedTail + time.Duration(each*waves)*l.Think
+}
+
+// Describe writes what would be played and how long it would take, one line
+// for each arm.
+func (p *Plan) Describe(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", p.Record.Scenario, p.Record.About)
+	fmt.Fprintf(&b, "cores: %s\n", p.cores)
+	for i, arm := range p.Record.Arms {
+		play := p.arms[i]
+		names := make([]string, 0, len(play.subjects))
+		for _, s := range play.subjects {
+			names = append(names, s.phase+" "+s.subject.Name)
+		}
+		fmt.Fprintf(&b, "arm %s: %s", arm.Name, strings.Join(names, ", "))
+		if arm.Blocks == 0 {
+			fmt.Fprintf(&b, ": cannot show here (%s)\n", arm.Pairs[0].CannotShow)
+			continue
+		}
+		fmt.Fprintf(&b, ": %d blocks of %s, about %s\n", arm.Blocks, play.describeLoads(),
+			(time.Duration(arm.Blocks) * play.blockDuration()).Round(time.Second))
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintln(&b, note)
+	}
+	fmt.Fprintf(&b, "about %s in all\n", p.Duration().Round(time.Second))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (a armPlay) describeLoads() string {
+	clients := make([]string, 0, len(a.loads))
+	for _, l := range a.loads {
+		clients = append(clients, strconv.Itoa(l.Clients[0]))
+	}
+	load := a.loads[0]
+	out := strings.Join(clients, "/") + " clients, " + string(load.Connection) + " connections, "
+	switch {
+	case load.RequestsPerClient > 0:
+		return out + fmt.Sprintf("%d requests each", load.RequestsPerClient)
+	case load.Requests > 0:
+		return out + fmt.Sprintf("%d requests", load.Requests)
+	}
+	return out + fmt.Sprintf("%d slices of %s", a.slices, load.Slice)
+}
