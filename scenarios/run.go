@@ -1,0 +1,61 @@
+package scenarios
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mslab/results"
+	"mslab/results/record"
+)
+
+// Play is how a plan is played: where, by which program, and who watches.
+type Play struct {
+	// Executable is the mslab program whose `serve` is started; "" is the one
+	// that runs.
+	Executable string
+	// Dir is the run's folder. "" makes one under results/runs, named by the
+	// scenario and the time.
+	Dir  string
+	Tool record.Tool
+	// Progress gets lines for the user; nil is silent. Live writes one line over
+	// and over, for a terminal.
+	Progress io.Writer
+	Live     bool
+}
+
+// DefaultRoot is the folder that runs go to, relative to the working folder.
+const DefaultRoot = "results/runs"
+
+func (p Play) executable() (string, error) {
+	if p.Executable != "" {
+		return filepath.Abs(p.Executable)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the program to start servers with: %w", err)
+	}
+	return exe, nil
+}
+
+// newStore makes the run's folder. A second run in the same second gets a
+// folder of its own.
+func (p Play) newStore(scenario string, started time.Time) (*results.Store, error) {
+	if p.Dir != "" {
+		return results.CreateStore(p.Dir)
+	}
+	base := filepath.Join(DefaultRoot, results.RunDirName(scenario, started))
+	dir := base
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(dir); os.IsNotExist(err) || n > 1000 {
+			return results.CreateStore(dir)
+		}
+		dir = fmt.Sprintf("%s-%d", base, n)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

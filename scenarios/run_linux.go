@@ -1,0 +1,297 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"mslab/results"
+	"mslab/results/record"
+)
+
+// runner plays one plan.
+type runner struct {
+	plan     *Plan
+	play     Play
+	exe      string
+	scratch  string // the servers' data folders
+	spawner  *spawner
+	store    *results.Store
+	run      *results.Run
+	rng      *rand.Rand
+	progress *progress
+	proc     bool // the probe is on
+	netstat  bool
+	sysctls  map[string]string // read once an arm
+}
+
+// Run plays a plan and returns its folder and what it holds. Every trial is
+// written as soon as its block is over. When ctx ends, the servers are stopped,
+// what was measured is kept and marked incomplete, and the error is that of
+// ctx; the folder and the run are returned with it. A plan that wants a
+// namespace of its own is refused outside one: see InNamespace.
+func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.Run, err error) {
+	if plan.namespace && !Inside() {
+		return "", nil, fmt.Errorf("run %s: it wants a network namespace of its own", plan.Record.Scenario)
+	}
+	r := &runner{plan: plan, play: play, rng: orderSource(plan.Record.Seed),
+		proc: slices.Contains(plan.probes, probeProc), netstat: slices.Contains(plan.probes, probeNetstat)}
+	if r.exe, err = play.executable(); err != nil {
+		return "", nil, err
+	}
+	release, err := r.claimCores()
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if r.scratch, err = os.MkdirTemp("", "mslab-run-"); err != nil {
+		return "", nil, fmt.Errorf("run %s: make a folder for the servers' data: %w", plan.Record.Scenario, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.scratch)) }()
+
+	r.run = &results.Run{Tool: play.Tool, Plan: plan.Record, Started: time.Now().UTC(), Incomplete: true,
+		Environment: readEnvironment(plan.cores), Notes: slices.Clone(plan.Notes)}
+	r.note(r.caveats()...)
+	if r.store, err = play.newStore(plan.Record.Scenario, r.run.Started); err != nil {
+		return "", nil, err
+	}
+	r.run.Dir = r.store.Dir()
+	if err := r.store.WriteRun(r.run); err != nil {
+		return r.run.Dir, r.run, err
+	}
+	r.progress = newProgress(play.Progress, play.Live, plan)
+	err = r.arms(ctx)
+	r.progress.end()
+	return r.run.Dir, r.run, errors.Join(err, r.finish(err == nil))
+}
+
+// caveats are what readers of the tables must know about this run.
+func (r *runner) caveats() []string {
+	var notes []string
+	if !r.plan.cores.pinned() {
+		notes = append(notes, "Server and generator share one core: RPS and latency tell of both.")
+	}
+	if r.netstat && !Inside() {
+		notes = append(notes, "Accept queue and SYN counts are those of the host's network namespace: other programs' connections are in them.")
+	}
+	if !r.proc {
+		notes = append(notes, "The probe proc was off: context switches, threads and memory were not measured and read 0.")
+	}
+	if !r.netstat {
+		notes = append(notes, "The probe netstat was off: accept queue overflows and SYN retransmits were not measured and read 0.")
+	}
+	return notes
+}
+
+func (r *runner) note(notes ...string) {
+	for _, n := range notes {
+		if !slices.Contains(r.run.Notes, n) {
+			r.run.Notes = append(r.run.Notes, n)
+		}
+	}
+}
+
+// finish writes the end of the run and its tables.
+func (r *runner) finish(complete bool) error {
+	r.run.Ended = time.Now().UTC()
+	r.run.Incomplete = !complete
+	r.run.Environment.CalibrationNS = meanCalibration(r.run.Trials)
+	if err := r.store.WriteRun(r.run); err != nil {
+		return err
+	}
+	tables, err := results.Tables(r.run, r.run.Plan.MinEffect)
+	if err != nil {
+		return fmt.Errorf("draw the tables of %s: %w", r.run.Dir, err)
+	}
+	return r.store.WriteTable(tables)
+}
+
+// claimCores pins this process and makes the thread that starts servers. What
+// it returns undoes both.
+func (r *runner) claimCores() (release func() error, err error) {
+	c := r.plan.cores
+	if r.spawner, err = newSpawner(c.server); err != nil {
+		return nil, err
+	}
+	if !c.pinned() {
+		return func() error { r.spawner.close(); return nil }, nil
+	}
+	release = func() error {
+		r.spawner.close()
+		return pinThreads(c.all, 0)
+	}
+	if err := pinThreads(c.generator, r.spawner.tid); err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return release, nil
+}
+
+func (r *runner) arms(ctx context.Context) error {
+	for i := range r.plan.arms {
+		if err := r.arm(ctx, &r.plan.arms[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
+	restore, err := setSysctls(arm.sysctls)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
+	r.sysctls = readEnvironment(r.plan.cores).Sysctls
+	for block := 1; block <= arm.blocks; block++ {
+		for load := range arm.loads {
+			if err := r.block(ctx, arm, block, load); err != nil {
+				return err
+			}
+		}
+		r.progress.block(arm.name, block, arm.blocks, arm.blockDuration())
+	}
+	return nil
+}
+
+// cell is one subject in one block: its server, and the slices played so far.
+type cell struct {
+	player  player
+	child   *child
+	parts   []*record.Record
+	faults  []string // why the trial is invalid besides what its parts say
+	threads int64
+}
+
+// block starts all subjects, plays their slices in turn and stops them.
+func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error {
+	cells, err := r.start(ctx, arm)
+	if err != nil {
+		return err
+	}
+	turns := order(r.rng, len(cells), arm.slices)
+	err = r.slices(ctx, arm, cells, turns, arm.loads[load], block)
+	stopErr := stopAll(childrenOf(cells))
+	if stopErr != nil {
+		r.note(fmt.Sprintf("Arm %s, block %d: %v.", arm.name, block, stopErr))
+	}
+	played := results.Played{Arm: arm.name, Block: block, Load: load}
+	for _, i := range turns {
+		played.Order = append(played.Order, cells[i].player.subject.Name)
+	}
+	r.run.Order = append(r.run.Order, played)
+	return errors.Join(err, r.keep(arm, cells, block))
+}
+
+// start starts a server for each subject, all before the first is loaded.
+func (r *runner) start(ctx context.Context, arm *armPlay) ([]*cell, error) {
+	cells := make([]*cell, 0, len(arm.subjects))
+	for _, p := range arm.subjects {
+		c, err := startChild(ctx, r.spawner, r.exe, r.scratch, p, arm.flags)
+		if err == nil {
+			cells = append(cells, &cell{player: p, child: c})
+			var m memory
+			if m, err = readMemory(c.pid); err == nil {
+				c.idleRSS = m.rss
+				continue
+			}
+		}
+		return nil, errors.Join(err, stopAll(childrenOf(cells)))
+	}
+	return cells, nil
+}
+
+func childrenOf(cells []*cell) []*child {
+	children := make([]*child, 0, len(cells))
+	for _, c := range cells {
+		children = append(children, c.child)
+	}
+	return children
+}
+
+// slices warms each server and plays the slices in their order.
+func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns []int, load Load, block int) error {
+	for _, c := range cells {
+		if err := r.warm(ctx, c, load); err != nil {
+			return err
+		}
+	}
+	for n, i := range turns {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c := cells[i]
+		if c.child.failed != "" {
+			continue
+		}
+		r.progress.slice(arm.name, block, arm.blocks, c.player.subject.Name)
+		part, err := r.stretch(ctx, c, load, n)
+		if err != nil {
+			return err
+		}
+		if part != nil {
+			part.Scenario, part.Arm, part.Block, part.Subject = r.plan.Record.Scenario, arm.name, block, c.player.subject
+			c.parts = append(c.parts, part)
+		}
+	}
+	return ctx.Err()
+}
+
+// keep merges the slices of each subject and writes its trial.
+func (r *runner) keep(arm *armPlay, cells []*cell, block int) error {
+	for _, c := range cells {
+		if len(c.parts) == 0 {
+			if c.child.failed != "" {
+				r.note(fmt.Sprintf("Arm %s, block %d: nothing was measured of %s: %s.", arm.name, block, c.player.subject.Name, c.child.failed))
+			}
+			continue
+		}
+		trial, err := record.Merge(c.parts...)
+		if err != nil {
+			return fmt.Errorf("keep the trial of %s: %w", c.player.subject.Name, err)
+		}
+		r.complete(trial, arm, c)
+		if err := r.store.WriteTrial(trial); err != nil {
+			return err
+		}
+		r.run.Trials = append(r.run.Trials, trial)
+	}
+	return r.store.WriteRun(r.run)
+}
+
+// complete adds what a trial has and its slices do not.
+func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
+	trial.Tool = r.play.Tool
+	trial.Incomplete = trial.Incomplete || len(c.parts) < arm.slices && c.child.failed == ""
+	if c.child.failed != "" {
+		c.faults = append(c.faults, c.child.failed)
+	}
+	for _, fault := range c.faults {
+		trial.Verdict.Valid = false
+		trial.Verdict.Reasons = append(trial.Verdict.Reasons, fault)
+	}
+	environment := *r.run.Environment
+	environment.Sysctls = r.sysctls
+	environment.CalibrationNS = meanCalibration([]*record.Record{trial})
+	trial.Environment = &environment
+	trial.Verdict.Bottleneck = bottleneck(trial, r.plan.cores)
+}
+
+func meanCalibration(trials []*record.Record) float64 {
+	var sum float64
+	var n int
+	for _, t := range trials {
+		for _, s := range t.Slices {
+			if s.CalibrationNS > 0 {
+				sum, n = sum+s.CalibrationNS, n+1
+			}
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	return sum / float64(n)
+}

@@ -1,0 +1,159 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"mslab/loadgen"
+	"mslab/results/record"
+)
+
+const (
+	drainTimeout = time.Second
+	drainPoll    = 5 * time.Millisecond
+)
+
+// offer is what the generator is asked for.
+func (l Load) offer(url string) loadgen.Plan {
+	p := loadgen.Plan{
+		URL: url + "/metrics", Metrics: l.Metrics, Clients: l.Clients[0],
+		Requests: l.Requests, RequestsPerClient: l.RequestsPerClient,
+		Connection: l.Connection, Think: l.Think, Deadline: l.Deadline, Timeout: l.Timeout, Seed: l.Seed,
+		SpreadSources: true,
+	}
+	if !l.bounded() {
+		p.Duration = l.Slice
+	}
+	if l.SameClient {
+		p.Header = http.Header{"Authorization": {"load_client_0"}}
+	}
+	return p
+}
+
+// warm loads a server for the warm-up and waits until it has drained. None of
+// it is counted.
+func (r *runner) warm(ctx context.Context, c *cell, load Load) error {
+	if load.Warmup == 0 || c.child.failed != "" {
+		return nil
+	}
+	p := load.offer(c.child.url)
+	p.Requests, p.RequestsPerClient, p.Duration = 0, 0, load.Warmup
+	if _, err := loadgen.Run(ctx, p); err != nil {
+		return fmt.Errorf("warm %s: %w", c.child.name, err)
+	}
+	if _, err := drain(ctx, c.child, 0); err != nil {
+		return c.lost(ctx, err)
+	}
+	return nil
+}
+
+// lost notes that nothing more can be measured of a cell's server. It is an
+// error only when the run is being ended.
+func (c *cell) lost(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c.child.failed = err.Error()
+	if !c.child.alive() {
+		c.child.failed = fmt.Sprintf("%s ended by itself (%s)%s", c.child.name, exitText(c.child.waitErr), c.child.stderr.quote())
+	}
+	return nil
+}
+
+// drain waits until the server has counted at least processed batches and
+// written all that it took, at most 1 s, and returns its counters.
+func drain(ctx context.Context, c *child, processed int64) (map[string]int64, error) {
+	for limit := time.Now().Add(drainTimeout); ; {
+		counters, err := c.counters(ctx)
+		if err != nil {
+			return nil, err
+		}
+		settled := counters["sink_pending"] == 0 && counters["batches_processed"] >= processed
+		if settled || time.Now().After(limit) {
+			return counters, nil
+		}
+		select {
+		case <-time.After(drainPoll):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// stretch plays one slice, or the whole of a load bounded by requests, and asks
+// the kernel and the server what it cost. It returns nil where the server was
+// lost.
+func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) (*record.Record, error) {
+	calibration, err := calibrate()
+	if err != nil {
+		return nil, err
+	}
+	before, err := r.readBefore(ctx, c.child)
+	if err != nil {
+		return nil, c.lost(ctx, err)
+	}
+	var sampler *threadSampler
+	if r.proc {
+		sampler = sampleThreads(c.child.pid)
+	}
+	start := time.Now()
+	part, err := loadgen.Run(ctx, load.offer(c.child.url))
+	wall := time.Since(start)
+	var threads int64
+	if sampler != nil {
+		threads = sampler.end()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", c.child.name, err)
+	}
+	if err := r.account(ctx, c, part, before, threads, wall); err != nil {
+		if ctx.Err() == nil {
+			return nil, c.lost(ctx, err)
+		}
+		part.Incomplete = true // what the generator saw is kept
+	}
+	part.Load.WarmupS = load.Warmup.Seconds()
+	slice := record.Slice{
+		Order: position, OffsetS: start.Sub(r.run.Started).Seconds(), DurationS: wall.Seconds(),
+		Sent: part.Counts.Sent, OK: part.Counts.OK, RPSOK: part.RPS.OK,
+		P50: part.Latency.P50, P99: part.Latency.P99, CalibrationNS: calibration,
+	}
+	if part.Server != nil {
+		slice.CPUPerRequest = part.Server.CPUPerRequest
+	}
+	part.Slices = []record.Slice{slice}
+	return part, nil
+}
+
+// account adds the server's side of a stretch to its record and judges both
+// together. An interrupted stretch is read too, with time of its own.
+func (r *runner) account(ctx context.Context, c *cell, part *record.Record, before reading, threads int64, wall time.Duration) error {
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout+adminTimeout)
+	defer cancel()
+	counters, err := drain(reading, c.child, before.counters["batches_processed"]+part.Counts.OK)
+	if err != nil {
+		return err
+	}
+	after, err := r.readAfter(c.child, counters)
+	if err != nil {
+		return err
+	}
+	part.Server = difference(before, after, part.Counts.OK)
+	part.Server.RSSIdle = 0
+	if r.proc {
+		m, err := readMemory(c.child.pid)
+		if err != nil {
+			return err
+		}
+		part.Server.RSSIdle, part.Server.RSSMax = c.child.idleRSS, m.rssMax
+		part.Server.ThreadsMax = max(threads, m.threads)
+	}
+	judge(part, counters["sink_pending"])
+	judgeDisturbance(part, before.disturbance, after.disturbance, wall, len(r.plan.cores.all))
+	if load := before.counters["sink_errors"]; counters["sink_errors"] > load {
+		invalidate(part, fmt.Sprintf("the server could not write %d batches to its file", counters["sink_errors"]-load))
+	}
+	return nil
+}

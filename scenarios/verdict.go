@@ -1,0 +1,87 @@
+package scenarios
+
+import (
+	"fmt"
+	"time"
+
+	"mslab/results/record"
+)
+
+func invalidate(r *record.Record, reason string) {
+	r.Verdict.Valid, r.Verdict.Comparable = false, false
+	r.Verdict.Reasons = append(r.Verdict.Reasons, reason)
+}
+
+// judge holds the generator's account of a stretch against the server's:
+// ok <= processed <= sent, and equality where nothing is in flight and no
+// request ended without the server's word on it.
+func judge(r *record.Record, pending int64) {
+	processed, ok := r.Server.Counters["batches_processed"]
+	if !ok {
+		invalidate(r, "the server does not count batches_processed, so nothing can be accounted for")
+		return
+	}
+	c := r.Counts
+	switch {
+	case processed < c.OK:
+		invalidate(r, fmt.Sprintf("the server processed %d batches, the generator got %d answers that say so", processed, c.OK))
+	case processed > c.Sent:
+		invalidate(r, fmt.Sprintf("the server processed %d batches, the generator sent %d", processed, c.Sent))
+	case processed != c.OK && c.InFlight == 0 && c.InDoubt == 0:
+		invalidate(r, fmt.Sprintf("the server processed %d batches, the generator knows of %d, and none is in flight or in doubt", processed, c.OK))
+	}
+	if pending > 0 {
+		invalidate(r, fmt.Sprintf("the server had %d batches unwritten 1 s after the last answer: their cost is not in the figures", pending))
+	}
+}
+
+// disturbance is what the machine's other tenants took from it.
+type disturbance struct {
+	steal     float64 // seconds, all cores
+	throttled int64   // periods in which the cgroup's quota ran out
+}
+
+// stealLimit is the share of all cores' time that other virtual machines may
+// take of a slice before its rates mean nothing.
+const stealLimit = 0.01
+
+// judgeDisturbance strikes rates and latencies of a stretch during which the
+// machine was not all ours.
+func judgeDisturbance(r *record.Record, before, after disturbance, wall time.Duration, cores int) {
+	strike := func(reason string) {
+		r.Verdict.Comparable = false
+		r.Verdict.Reasons = append(r.Verdict.Reasons, reason)
+	}
+	if total := wall.Seconds() * float64(cores); total > 0 {
+		if share := (after.steal - before.steal) / total; share > stealLimit {
+			strike(fmt.Sprintf("other virtual machines took %.1f %% of the cores (steal)", 100*share))
+		}
+	}
+	if n := after.throttled - before.throttled; n > 0 {
+		strike(fmt.Sprintf("the cgroup's CPU quota ran out %d times", n))
+	}
+}
+
+// saturatedShare of its cores' time makes the server's CPU the bottleneck.
+const saturatedShare = 0.95
+
+// bottleneck names the resource that bound a trial, where there is evidence
+// for one.
+func bottleneck(r *record.Record, c cores) string {
+	if r.Verdict.Bottleneck != "" || r.Server == nil {
+		return r.Verdict.Bottleneck // the generator said so of itself
+	}
+	var wall float64
+	for _, s := range r.Slices {
+		wall += s.DurationS
+	}
+	switch {
+	case r.Server.ListenOverflows > 0:
+		return "accept queue"
+	case wall > 0 && float64(r.Server.CPUNS)/1e9 >= saturatedShare*wall*float64(c.forServer()):
+		return "server CPU"
+	case r.Counts.ByClass[record.Status429] > 0:
+		return "rate limiter"
+	}
+	return "unknown"
+}
