@@ -38,6 +38,11 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	if plan.namespace && !Inside() {
 		return "", nil, fmt.Errorf("run %s: it wants a network namespace of its own", plan.Record.Scenario)
 	}
+	if Inside() {
+		if err := loopbackUp(); err != nil {
+			return "", nil, err
+		}
+	}
 	r := &runner{plan: plan, play: play, rng: orderSource(plan.Record.Seed),
 		proc: slices.Contains(plan.probes, probeProc), netstat: slices.Contains(plan.probes, probeNetstat)}
 	if r.exe, err = play.executable(); err != nil {
@@ -54,7 +59,7 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	defer func() { err = errors.Join(err, os.RemoveAll(r.scratch)) }()
 
 	r.run = &results.Run{Tool: play.Tool, Plan: plan.Record, Started: time.Now().UTC(), Incomplete: true,
-		Environment: readEnvironment(plan.cores), Notes: slices.Clone(plan.Notes)}
+		Environment: environment(plan.cores), Notes: slices.Clone(plan.Notes)}
 	r.note(r.caveats()...)
 	if r.store, err = play.newStore(plan.Record.Scenario, r.run.Started); err != nil {
 		return "", nil, err
@@ -145,7 +150,7 @@ func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	r.sysctls = readEnvironment(r.plan.cores).Sysctls
+	r.sysctls = environment(r.plan.cores).Sysctls
 	for block := 1; block <= arm.blocks; block++ {
 		for load := range arm.loads {
 			if err := r.block(ctx, arm, block, load); err != nil {
@@ -273,10 +278,10 @@ func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 		trial.Verdict.Valid = false
 		trial.Verdict.Reasons = append(trial.Verdict.Reasons, fault)
 	}
-	environment := *r.run.Environment
-	environment.Sysctls = r.sysctls
-	environment.CalibrationNS = meanCalibration([]*record.Record{trial})
-	trial.Environment = &environment
+	env := *r.run.Environment
+	env.Sysctls = r.sysctls
+	env.CalibrationNS = meanCalibration([]*record.Record{trial})
+	trial.Environment = &env
 	trial.Verdict.Bottleneck = bottleneck(trial, r.plan.cores)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mslab/loadgen"
+	"mslab/results"
 	"mslab/results/record"
 )
 
@@ -86,10 +87,7 @@ func drain(ctx context.Context, c *child, processed int64) (map[string]int64, er
 // the kernel and the server what it cost. It returns nil where the server was
 // lost.
 func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) (*record.Record, error) {
-	calibration, err := calibrate()
-	if err != nil {
-		return nil, err
-	}
+	calibration := results.Calibrate()
 	before, err := r.readBefore(ctx, c.child)
 	if err != nil {
 		return nil, c.lost(ctx, err)
@@ -130,9 +128,9 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 // account adds the server's side of a stretch to its record and judges both
 // together. An interrupted stretch is read too, with time of its own.
 func (r *runner) account(ctx context.Context, c *cell, part *record.Record, before reading, threads int64, wall time.Duration) error {
-	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout+adminTimeout)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout+adminTimeout)
 	defer cancel()
-	counters, err := drain(reading, c.child, before.counters["batches_processed"]+part.Counts.OK)
+	counters, err := drain(late, c.child, before.counters["batches_processed"]+part.Counts.OK)
 	if err != nil {
 		return err
 	}
@@ -141,7 +139,6 @@ func (r *runner) account(ctx context.Context, c *cell, part *record.Record, befo
 		return err
 	}
 	part.Server = difference(before, after, part.Counts.OK)
-	part.Server.RSSIdle = 0
 	if r.proc {
 		m, err := readMemory(c.child.pid)
 		if err != nil {
@@ -152,8 +149,8 @@ func (r *runner) account(ctx context.Context, c *cell, part *record.Record, befo
 	}
 	judge(part, counters["sink_pending"])
 	judgeDisturbance(part, before.disturbance, after.disturbance, wall, len(r.plan.cores.all))
-	if load := before.counters["sink_errors"]; counters["sink_errors"] > load {
-		invalidate(part, fmt.Sprintf("the server could not write %d batches to its file", counters["sink_errors"]-load))
+	if lost := part.Server.Counters["sink_errors"]; lost > 0 {
+		invalidate(part, fmt.Sprintf("the server could not write %d batches to its file", lost))
 	}
 	return nil
 }

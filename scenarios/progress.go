@@ -1,0 +1,63 @@
+package scenarios
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// progress tells the user how far a run is: one line written over and over on
+// a terminal, a line for each block elsewhere.
+type progress struct {
+	w       io.Writer // nil is silent
+	live    bool
+	shown   bool // the terminal's line holds something
+	started time.Time
+	planned time.Duration // of all blocks
+	done    time.Duration // planned, of the blocks that are over
+}
+
+func newProgress(w io.Writer, live bool, plan *Plan) *progress {
+	p := &progress{w: w, live: live, started: time.Now(), planned: plan.Duration()}
+	if w != nil {
+		_, _ = fmt.Fprintf(w, "%s: about %s\n", plan.Record.Scenario, p.planned.Round(time.Second))
+		for _, note := range plan.Notes {
+			_, _ = fmt.Fprintln(w, note)
+		}
+	}
+	return p
+}
+
+// left estimates the time that remains: what is planned, at the pace so far.
+func (p *progress) left() time.Duration {
+	left := p.planned - p.done
+	if p.done > 0 {
+		pace := float64(time.Since(p.started)) / float64(p.done)
+		left = time.Duration(float64(left) * pace)
+	}
+	return max(left, 0).Round(time.Second)
+}
+
+// slice says on a terminal what is being played.
+func (p *progress) slice(arm string, block, blocks int, subject string) {
+	if p.w == nil || !p.live {
+		return
+	}
+	p.shown = true
+	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s: block %d of %d, %s, %s left", arm, block, blocks, subject, p.left())
+}
+
+// block notes that a block is over; planned is the time it was planned to take.
+func (p *progress) block(arm string, block, blocks int, planned time.Duration) {
+	p.done += planned
+	if p.w != nil && !p.live {
+		_, _ = fmt.Fprintf(p.w, "%s: block %d of %d done, %s left\n", arm, block, blocks, p.left())
+	}
+}
+
+// end clears the terminal's line.
+func (p *progress) end() {
+	if p.shown {
+		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
