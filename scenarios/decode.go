@@ -61,26 +61,24 @@ type draft struct {
 func (d decoder) scenario(root ast.Node) (*Scenario, error) {
 	s := &Scenario{File: d.file, Probes: []string{probeProc, probeNetstat}}
 	base := draft{load: defaultLoad(), blocks: defaultBlocks, slices: defaultSlices}
-	clients := false
+	var matrixClients, loadClients bool
 	fields := []field{
 		{"name", d.name(&s.Name)},
 		{"about", d.text(&s.About, "about")},
 		{"matrix", func(n ast.Node) error {
 			return d.mapping(n, "matrix", []field{
 				{"subject", d.list("matrix.subject", d.subject(&s.Subjects))},
-				{"clients", func(n ast.Node) error { clients = true; return d.clients(&base.load.Clients, "matrix.clients")(n) }},
+				{"clients", func(n ast.Node) error {
+					matrixClients = true
+					return d.clients(&base.load.Clients, "matrix.clients")(n)
+				}},
 			})
 		}},
 		{"arms", func(n ast.Node) error { base.arms = n; return nil }},
 		{"load", func(n ast.Node) error {
-			before := base.load.Clients
-			if err := d.load(&base.load, "load")(n); err != nil {
-				return err
-			}
-			if clients && !slices.Equal(before, base.load.Clients) {
-				return d.errorf(n, "load.clients: matrix.clients says it too; give one of them")
-			}
-			return nil
+			pairs, _ := d.entries(n, "load")
+			loadClients = slices.ContainsFunc(pairs, func(p *ast.MappingValueNode) bool { return keyText(p) == "clients" })
+			return d.load(&base.load, "load")(n)
 		}},
 		{"repeat", func(n ast.Node) error {
 			return d.mapping(n, "repeat", []field{
@@ -96,7 +94,13 @@ func (d decoder) scenario(root ast.Node) (*Scenario, error) {
 	if err := d.mapping(root, "scenario", fields); err != nil {
 		return nil, err
 	}
-	return s, d.finish(s, base, root)
+	if matrixClients && loadClients {
+		return nil, d.errorf(root, "scenario: matrix.clients and load.clients say the same; give one of them")
+	}
+	if err := d.finish(s, base, root); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // finish reads the arms and checks what no single key can.
@@ -160,6 +164,7 @@ func (d decoder) arm(s *Scenario, arm *Arm, pair *ast.MappingValueNode) error {
 		{"slices", func(n ast.Node) error { slicesAt = n; return number(d, &arm.Slices, what+".slices", 1, 1000)(n) }},
 		{"ranked", func(n ast.Node) error { ranked, rankedAt = new(bool), n; return d.flag(ranked, what+".ranked")(n) }},
 		{"sysctls", d.sysctls(s, arm, what+".sysctls")},
+		{"steer", d.steer(s, arm, what+".steer")},
 		{"rate-limit", d.numberFlag(arm, what, "rate-limit", 0, 1e9)},
 		{"max-threads", d.numberFlag(arm, what, "max-threads", 1, 1e6)},
 		{"sink-delay", func(n ast.Node) error {
@@ -341,6 +346,24 @@ func (d decoder) numberFlag(arm *Arm, what, flag string, low, high int64) func(a
 		v, err := d.integer(n, what+"."+flag, low, high)
 		arm.Overrides[flag] = fmt.Sprint(v)
 		return err
+	}
+}
+
+// steer reads where received packets are handled.
+func (d decoder) steer(s *Scenario, arm *Arm, what string) func(ast.Node) error {
+	return func(n ast.Node) error {
+		var word string
+		if err := d.text(&word, what)(n); err != nil {
+			return err
+		}
+		if word != "server" {
+			return d.errorf(n, "%s: want server, have %q", what, word)
+		}
+		if !s.Namespace {
+			return d.errorf(n, "%s: packets are steered in a network namespace of the run's own only; add namespace: true", what)
+		}
+		arm.Steer = true
+		return nil
 	}
 }
 

@@ -46,6 +46,7 @@ type armPlay struct {
 	blocks   int
 	slices   int
 	sysctls  map[string]string
+	steer    bool
 	flags    map[string]string
 }
 
@@ -220,7 +221,7 @@ func underShows(base Arm, shows server.Shows, keepClients bool) Arm {
 
 // addArm adds an arm to the record and to what is played.
 func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.PairPlan) error {
-	play := armPlay{name: arm.Name, blocks: arm.Blocks, slices: arm.Slices, sysctls: arm.Sysctls, flags: arm.Overrides}
+	play := armPlay{name: arm.Name, blocks: arm.Blocks, slices: arm.Slices, sysctls: arm.Sysctls, steer: arm.Steer, flags: arm.Overrides}
 	entry := results.ArmPlan{Name: arm.Name, About: arm.About, Ranked: arm.Ranked, Blocks: arm.Blocks,
 		Overrides: arm.Overrides}
 	if arm.Load.bounded() {
@@ -303,10 +304,18 @@ func (p *Plan) raiseBlocks() {
 		if len(arm.Pairs) == 0 || arm.Blocks == 0 || arm.Blocks >= need {
 			continue
 		}
-		p.Notes = append(p.Notes, fmt.Sprintf("Arm %s: %d blocks raised to %d, without which %d comparisons shown together cannot be told.",
-			arm.Name, arm.Blocks, need, pairs))
+		p.Notes = append(p.Notes, fmt.Sprintf("Arm %s: %s raised to %d, without which nothing can be told of %s.",
+			arm.Name, count(arm.Blocks, "block"), need, count(pairs, "comparison")))
 		arm.Blocks, p.arms[i].blocks = need, need
 	}
+}
+
+// count puts a number before a word.
+func count(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }
 
 // Namespace says whether the run wants a network namespace of its own.
@@ -378,7 +387,7 @@ func (p *Plan) Describe(w io.Writer) error {
 			fmt.Fprintf(&b, ": cannot show here (%s)\n", arm.Pairs[0].CannotShow)
 			continue
 		}
-		fmt.Fprintf(&b, ": %d blocks of %s, about %s\n", arm.Blocks, play.describeLoads(),
+		fmt.Fprintf(&b, ": %s of %s, about %s\n", count(arm.Blocks, "block"), play.describeLoads(),
 			(time.Duration(arm.Blocks) * play.blockDuration()).Round(time.Second))
 	}
 	for _, note := range p.Notes {

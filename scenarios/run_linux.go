@@ -150,6 +150,15 @@ func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
+	if arm.steer && !r.plan.cores.pinned() {
+		r.note(fmt.Sprintf("Arm %s: there is no core of the server's own to steer packets to.", arm.name))
+	} else if arm.steer {
+		unsteer, steerErr := steerReceive(r.plan.cores.server)
+		if steerErr != nil {
+			return steerErr
+		}
+		defer func() { err = errors.Join(err, unsteer()) }()
+	}
 	r.sysctls = environment(r.plan.cores).Sysctls
 	for block := 1; block <= arm.blocks; block++ {
 		for load := range arm.loads {

@@ -37,10 +37,12 @@ type Arm struct {
 	Overrides map[string]string
 	// Sysctls are set in the run's own network namespace while the arm plays.
 	Sysctls map[string]string
-	Load    Load
-	Blocks  int
-	Slices  int // a subject's slices in a block
-	Ranked  bool
+	// Steer handles received packets on the server's cores while the arm plays.
+	Steer  bool
+	Load   Load
+	Blocks int
+	Slices int // a subject's slices in a block
+	Ranked bool
 }
 
 // Load is what an arm offers.

@@ -43,7 +43,12 @@ type disturbance struct {
 
 // stealLimit is the share of all cores' time that other virtual machines may
 // take of a slice before its rates mean nothing.
-const stealLimit = 0.01
+const (
+	stealLimit = 0.01
+	// stealTicks is more than one tick of the kernel's clock of 10 ms, in
+	// seconds: a single tick would strike any short slice.
+	stealTicks = 0.015
+)
 
 // judgeDisturbance strikes rates and latencies of a stretch during which the
 // machine was not all ours.
@@ -53,7 +58,8 @@ func judgeDisturbance(r *record.Record, before, after disturbance, wall time.Dur
 		r.Verdict.Reasons = append(r.Verdict.Reasons, reason)
 	}
 	if total := wall.Seconds() * float64(cores); total > 0 {
-		if share := (after.steal - before.steal) / total; share > stealLimit {
+		stolen := after.steal - before.steal
+		if share := stolen / total; share > stealLimit && stolen > stealTicks {
 			strike(fmt.Sprintf("other virtual machines took %.1f %% of the cores (steal)", 100*share))
 		}
 	}
