@@ -1,0 +1,189 @@
+package scenarios
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// full uses every key there is.
+const full = `# a comment first
+name: everything
+about: Every key at once.
+namespace: true
+matrix: {subject: [3, linear-json, 5], clients: [20, 50]}
+arms:
+  ranked:
+    about: sliced
+    listen: backlog1024
+    exec: pool
+    gomaxprocs: 4
+    gogc: off
+    rate-limit: 10000
+    sink-delay: 1ms
+    max-threads: 100
+    load: {connection: keep, slice: 300ms, same-client: true, metrics: 300}
+    blocks: 9
+    slices: 2
+    ranked: true
+  told:
+    load: {clients: 7, requests-per-client: 100, think: 5ms}
+    sysctls: {net.ipv4.tcp_abort_on_overflow: 1}
+    steer: server
+  plain:
+load: {connection: new, slice: 500ms, deadline: 100ms, timeout: 2s, warmup: 300ms, seed: 9}
+repeat: {blocks: 12, slices: 6}
+probes: [netstat]
+compare: [[3, 5]]
+`
+
+func TestDecodeEveryKey(t *testing.T) {
+	s, err := Decode("f.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := Load{Clients: []int{20, 50}, Connection: "new", Slice: 500 * time.Millisecond, Deadline: 100 * time.Millisecond,
+		Timeout: 2 * time.Second, Warmup: 300 * time.Millisecond, Seed: 9, Metrics: 3}
+	ranked, told := base, base
+	ranked.Connection, ranked.Slice, ranked.SameClient, ranked.Metrics = "keep", 300*time.Millisecond, true, 300
+	told.Clients, told.RequestsPerClient, told.Think = []int{7}, 100, 5*time.Millisecond
+	none := map[string]string{}
+	want := &Scenario{
+		Name: "everything", About: "Every key at once.", File: "f.yaml", Namespace: true,
+		Subjects: []string{"3", "linear-json", "5"}, Compare: [][2]string{{"3", "5"}}, Probes: []string{"netstat"},
+		Arms: []Arm{
+			{Name: "ranked", About: "sliced", Load: ranked, Blocks: 9, Slices: 2, Ranked: true, Sysctls: none,
+				Overrides: map[string]string{"listen": "backlog1024", "exec": "pool", "gomaxprocs": "4", "gogc": "off",
+					"rate-limit": "10000", "sink-delay": "1ms", "max-threads": "100"}},
+			{Name: "told", Load: told, Blocks: 12, Slices: 6, Overrides: none, Steer: true,
+				Sysctls: map[string]string{"net.ipv4.tcp_abort_on_overflow": "1"}},
+			{Name: "plain", Load: base, Blocks: 12, Slices: 6, Ranked: true, Overrides: none, Sysctls: none},
+		},
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("decoded\n%+v\nwant\n%+v", s, want)
+	}
+}
+
+func TestDecodeErrorsSayWhere(t *testing.T) {
+	const head = "name: x\nmatrix: {subject: [1, 2]}\n"
+	cases := []struct{ name, yaml, want string }{
+		{"unknown key", head + "repaet: {blocks: 3}\n", `f.yaml:3:1: scenario: unknown key "repaet" (did you mean "repeat"?)`},
+		{"far from any key", head + "x: 1\n", `f.yaml:3:1: scenario: unknown key "x"; it takes name, about`},
+		{"nested", head + "load:\n  slice: 1s\n  conection: new\n", `f.yaml:5:3: load: unknown key "conection" (did you mean "connection"?)`},
+		{"in an arm", head + "arms:\n  a: {lisen: backlog10}\n", `f.yaml:4:7: arms.a: unknown key "lisen" (did you mean "listen"?)`},
+		{"keys that come later", head + "assert: [x]\n", `f.yaml:3:1: scenario: unknown key "assert"`},
+		{"wrong type", head + "repeat: {blocks: ten}\n", `f.yaml:3:18: repeat.blocks: want a whole number, have the text "ten"`},
+		{"a fraction of a block", head + "repeat: {blocks: 1.5}\n", `f.yaml:3:18: repeat.blocks: want a whole number, have the number 1.5`},
+		{"out of range", head + "repeat: {blocks: 0}\n", `f.yaml:3:18: repeat.blocks: want a whole number from 1 to 10000, have 0`},
+		{"huge", head + "repeat: {blocks: 18446744073709551615}\n", `f.yaml:3:18: repeat.blocks: want a whole number from 1 to 10000`},
+		{"duration without unit", head + "load: {slice: 500}\n", `f.yaml:3:15: load.slice: want a duration with its unit such as 500ms, have the number 500`},
+		{"long slice", head + "load: {slice: 2s}\n", `f.yaml:3:15: load.slice: want a duration from 10ms to 1s, have 2s`},
+		{"no list", "name: x\nmatrix: {subject: 3}\n", `f.yaml:2:19: matrix.subject: want a list such as [a, b], have the number 3`},
+		{"unknown phase", "name: x\nmatrix: {subject: [1, 77]}\n", `f.yaml:2:23: matrix.subject: find phase "77": no such phase`},
+		{"unknown variant", head + "arms:\n  a: {exec: fast}\n", `f.yaml:4:13: arms.a: --exec fast: no such variant; want serial, threads, pool`},
+		{"unknown probe", head + "probes: [netsat]\n", `f.yaml:3:10: probes: unknown probe "netsat" (did you mean "netstat"?)`},
+		{"connection", head + "load: {connection: kept}\n", `f.yaml:3:20: load.connection: want keep or new, have "kept"`},
+		{"clients twice", head + "load: {clients: [2, 2]}\n", `f.yaml:3:21: load.clients: 2 is there twice`},
+		{"clients in two places", "name: x\nmatrix: {subject: [1], clients: [2]}\nload: {clients: [2]}\n", "matrix.clients and load.clients say the same"},
+		{"no name", "matrix: {subject: [1]}\n", "f.yaml:1:7: scenario: the key name is missing"},
+		{"name as a path", "name: ../x\nmatrix: {subject: [1]}\n", `f.yaml:1:7: name: want small letters, digits and -, have "../x"`},
+		{"no subject", "name: x\n", "f.yaml:1:5: scenario: matrix.subject is missing"},
+		{"duplicate key", head + "name: y\n", "f.yaml:3:1: "},
+		{"broken yaml", "name: [x\n", "f.yaml:1:7: "},
+		{"a tab", "name: x\n\tabout: y\n", "f.yaml:2:"},
+		{"empty", "", "f.yaml:1:1: want one scenario"},
+		{"only comments", "# nothing\n", "f.yaml:1:1: "},
+		{"two documents", head + "---\n" + head, "f.yaml:1:1: want one scenario in the file, have 2 documents"},
+		{"a list", "[1, 2]\n", "f.yaml:1:1: scenario: want a mapping of keys to values, have a list"},
+		{"ranked by requests", head + "arms:\n  a:\n    load: {requests: 10}\n    ranked: true\n", "f.yaml:6:13: arms.a.ranked: a load bounded by requests"},
+		{"slices of requests", head + "arms:\n  a:\n    load: {requests: 10}\n    slices: 2\n", "f.yaml:6:13: arms.a.slices: a load bounded by requests"},
+		{"two bounds", head + "load: {requests: 10, requests-per-client: 2}\n", "requests and requests-per-client exclude each other"},
+		{"host sysctl", head + "arms:\n  a: {sysctls: {net.ipv4.tcp_syncookies: 0}}\n", "add namespace: true"},
+		{"foreign sysctl", head + "namespace: true\narms:\n  a: {sysctls: {kernel.panic: 1}}\n", `f.yaml:5:17: arms.a.sysctls: want names such as`},
+		{"sysctl as a path", head + "namespace: true\narms:\n  a: {sysctls: {net.ipv4/../../x: 1}}\n", "want names such as"},
+		{"compare a stranger", head + "compare: [[1, 3]]\n", "compare: 3 is no subject of the matrix"},
+		{"compare a triple", head + "compare: [[1, 2, 3]]\n", "f.yaml:3:11: compare: want pairs"},
+		{"alias", "name: &n x\nabout: *n\nmatrix: {subject: [1]}\n", "f.yaml:1:7: name: want text, have"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := Decode("f.yaml", []byte(c.yaml))
+			if err == nil {
+				t.Fatalf("no error, decoded %+v", s)
+			}
+			if s != nil {
+				t.Error("an error and a scenario")
+			}
+			if got := err.Error(); !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+				t.Errorf("error\n%s\nwant one line with\n%s", got, c.want)
+			}
+			if !strings.HasPrefix(err.Error(), "f.yaml:") {
+				t.Errorf("error does not begin with its place: %s", err)
+			}
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(full))
+	for _, seed := range []string{"", "name: x", "a: &a [*a]", "{", "? x\n: y", "name: !!binary x", "matrix: {subject: [{}]}", "- - -"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Decode("f", data)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "f:") {
+				t.Errorf("error without its place: %s", err)
+			}
+			return
+		}
+		if s.Name == "" || len(s.Subjects) == 0 || len(s.Arms) == 0 {
+			t.Errorf("accepted without name, subject or arm: %+v", s)
+		}
+	})
+}
+
+func TestEveryEmbeddedScenarioCanBePlanned(t *testing.T) {
+	all, err := List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+		if s.File != s.Name+".yaml" {
+			t.Errorf("%s is in the file %s", s.Name, s.File)
+		}
+		if s.About == "" {
+			t.Errorf("%s does not say what it is about", s.Name)
+		}
+		if _, err := newPlan(s, Options{}, splitCores([]int{0, 1})); err != nil {
+			t.Errorf("plan %s: %v", s.Name, err)
+		}
+	}
+	if got, want := strings.Join(names, " "), "aa first-look headline overflow phases shows"; got != want {
+		t.Errorf("embedded: %s, want %s", got, want)
+	}
+}
+
+func TestFind(t *testing.T) {
+	if s, err := Find("headline"); err != nil || s.Name != "headline" {
+		t.Errorf("Find(headline) = %v, %v", s, err)
+	}
+	file := filepath.Join(t.TempDir(), "own.yaml")
+	if err := os.WriteFile(file, []byte("name: own\nmatrix: {subject: [1]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Find(file); err != nil || s.Name != "own" || s.File != file {
+		t.Errorf("Find(%s) = %v, %v", file, s, err)
+	}
+	for name, want := range map[string]string{"nothing": "there are aa, first-look", "no/such.yaml": "no such file", "..": "no such scenario", "": "no such scenario"} {
+		if _, err := Find(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Find(%q): %v, want %q in it", name, err, want)
+		}
+	}
+}
