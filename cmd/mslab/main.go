@@ -1,4 +1,19 @@
 // Command mslab is a performance laboratory in one binary.
 package main
 
-func main() {}
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(execute()) }
+
+// execute runs the process' own command line and returns its exit code.
+func execute() int {
+	cobra.EnableCommandSorting = false // the help text keeps the order of commands
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	return run(ctx, os.Stdin, os.Stdout, os.Stderr, os.Args[1:])
+}

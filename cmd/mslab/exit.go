@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. Code 4, a regression, belongs to a command that compares a
+// candidate with a base.
+const (
+	exitFine      = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitThreshold = 3
+	exitInvalid   = 5
+)
+
+// exitError gives an error an exit code other than 1.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// withExit gives err the exit code.
+func withExit(code int, err error) error { return &exitError{code, err} }
+
+// usagef is an error of whoever typed the command.
+func usagef(format string, args ...any) error {
+	return withExit(exitUsage, fmt.Errorf(format, args...))
+}
+
+// usage marks err as one of whoever typed the command; nil stays nil.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return withExit(exitUsage, err)
+}
+
+// explain turns what a command returned into its exit code and the one line
+// that says why, "" where there is nothing to say. started tells whether the
+// command began its work: whatever fails before that is wrong usage.
+func explain(ctx context.Context, cmd *cobra.Command, err error, started bool) (code int, line string) {
+	if err == nil {
+		return exitFine, ""
+	}
+	var s signalError
+	if errors.As(err, &s) || errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &s) {
+		return s.exitCode(), s.Error()
+	}
+	code = exitFailed
+	var e *exitError
+	if errors.As(err, &e) {
+		code = e.code
+	} else if !started {
+		code = exitUsage
+	}
+	line = oneLine(err.Error())
+	if code == exitUsage {
+		line += fmt.Sprintf("; see %s --help", cmd.CommandPath())
+	}
+	return code, line
+}
+
+// oneLine joins the lines of a message.
+func oneLine(message string) string {
+	lines := strings.FieldsFunc(message, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return strings.Join(lines, "; ")
+}

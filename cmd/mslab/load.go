@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mslab/loadgen"
+	"mslab/results/record"
+	"mslab/server/registry"
+)
+
+// seedMetrics is how many metrics the original's load sent in a body.
+const seedMetrics = 3
+
+type loadOptions struct {
+	plan       loadgen.Plan
+	connection string
+	headers    []string
+	bodyFile   string
+	ledgerFile string
+	outFile    string
+	thresholds []string
+	format     string
+	json       bool
+
+	subject record.Subject
+	limits  []threshold
+}
+
+func newLoadCommand() *cobra.Command {
+	var o loadOptions
+	cmd := &cobra.Command{
+		Use:   "load [URL]",
+		Short: "Drive a server and account for every request",
+		Long: `load offers load to a server in a closed loop: each client sends its next request
+once it has the answer to the last one. Without a URL it drives the one server
+that mslab serve has running, with bodies as the original's load made them. A URL
+is driven as it is: GET, or POST with --body or --metrics.
+
+A threshold is METRIC OP VALUE, where METRIC is a path in the record of --json,
+such as 'latency.p99 < 50ms' or 'success.http >= 99.9%'. A breach is exit 3.`,
+		Example: `  mslab load
+  mslab load -c 100 -n 10000 --connection new
+  mslab load http://127.0.0.1:8000/ -d 30s --threshold 'latency.p99 < 50ms'`,
+		Args: wantArgs(0, 1, "one URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.resolve(cmd, args); err != nil {
+				return err
+			}
+			return load(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *loadOptions) addFlags(cmd *cobra.Command) {
+	f, p := cmd.Flags(), &o.plan
+	f.SortFlags = false
+	f.IntVarP(&p.Clients, "clients", "c", loadgen.DefaultClients, "concurrent clients")
+	f.Int64VarP(&p.Requests, "requests", "n", 0, "stop after this many requests in all")
+	f.Int64Var(&p.RequestsPerClient, "requests-per-client", 0, "stop after this many requests of each client")
+	f.DurationVarP(&p.Duration, "duration", "d", 10*time.Second, "stop after this long")
+	f.StringVar(&o.connection, "connection", string(loadgen.Keep), "keep one connection a client, or open a new one for each request (keep, new)")
+	f.DurationVar(&p.Think, "think", 0, "pause between an answer and the next request")
+	f.DurationVar(&p.Deadline, "deadline", loadgen.DefaultDeadline, "count answers later than this apart; they are not cut off")
+	f.DurationVar(&p.Timeout, "timeout", loadgen.DefaultTimeout, "end a request that takes longer")
+	f.DurationVar(&p.Warmup, "warmup", 0, "load before the measured time")
+	f.IntVar(&p.Metrics, "metrics", seedMetrics, "metrics in a body of the original's shape; with a URL only where given")
+	f.StringVar(&p.Method, "method", "", "HTTP method (default POST with a body, GET without)")
+	f.StringArrayVarP(&o.headers, "header", "H", nil, "header field 'Name: value' (repeatable)")
+	f.StringVar(&o.bodyFile, "body", "", "send this file as the body; - is standard input")
+	f.Int64Var(&p.Seed, "seed", 1, "seed of the bodies")
+	f.StringVar(&o.ledgerFile, "ledger", "", "write a line about each batch to this file, for mslab log verify")
+	f.StringVarP(&o.outFile, "out", "o", "", "write the record to this file")
+	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
+	addFormatFlags(cmd, &o.format, &o.json, formatText, formatJSON)
+	_ = cmd.RegisterFlagCompletionFunc("connection", cobra.FixedCompletions([]string{"keep", "new"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// resolve checks the flags and makes the plan.
+func (o *loadOptions) resolve(cmd *cobra.Command, args []string) error {
+	if err := o.checkFlags(cmd); err != nil {
+		return err
+	}
+	var err error
+	for _, text := range o.thresholds {
+		t, err := parseThreshold(text)
+		if err != nil {
+			return usage(err)
+		}
+		o.limits = append(o.limits, t)
+	}
+	p := &o.plan
+	if cmd.Flags().Changed("requests") || cmd.Flags().Changed("requests-per-client") {
+		p.Duration = 0
+	}
+	p.Connection = loadgen.Connection(o.connection)
+	p.SpreadSources = true // has an effect on loopback targets only
+	if p.Header, err = parseHeaders(o.headers); err != nil {
+		return err
+	}
+	if err := o.resolveTarget(args, cmd.Flags().Changed("metrics")); err != nil {
+		return err
+	}
+	if o.ledgerFile != "" {
+		p.Ledger = io.Discard // Validate asks whether there is one
+	}
+	if err := p.Validate(); err != nil {
+		return usage(err)
+	}
+	if o.bodyFile != "" {
+		p.Body, err = readBody(cmd.InOrStdin(), o.bodyFile)
+	}
+	return err
+}
+
+func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
+	p := &o.plan
+	bounds := []error{}
+	for name, value := range map[string]int64{"requests": p.Requests, "requests-per-client": p.RequestsPerClient} {
+		if cmd.Flags().Changed(name) {
+			bounds = append(bounds, atLeast(name, value, 1))
+		}
+	}
+	if o.ledgerFile != "" && filepath.Clean(o.ledgerFile) == filepath.Clean(o.outFile) {
+		bounds = append(bounds, usagef("--ledger and --out name the same file"))
+	}
+	if o.connection != string(loadgen.Keep) && o.connection != string(loadgen.New) {
+		bounds = append(bounds, usagef("--connection %s: want keep or new", o.connection))
+	}
+	return firstError(append(bounds,
+		exclusive(cmd, "requests", "requests-per-client", "duration"),
+		exclusive(cmd, "body", "metrics"),
+		exclusive(cmd, "json", "format"),
+		checkFormat(&o.format, o.json, formatText, formatJSON),
+		atLeast("clients", int64(p.Clients), 1),
+		atLeast("metrics", int64(p.Metrics), 1),
+		positive("duration", p.Duration),
+		notNegative("think", p.Think),
+		positive("deadline", p.Deadline),
+		positive("timeout", p.Timeout),
+		notNegative("warmup", p.Warmup),
+	)...)
+}
+
+// resolveTarget takes the URL as it is, else the live server's.
+func (o *loadOptions) resolveTarget(args []string, metricsGiven bool) error {
+	p := &o.plan
+	if len(args) == 1 {
+		p.URL = args[0]
+		o.subject = record.Subject{Name: args[0], URL: args[0]}
+		if !metricsGiven {
+			p.Metrics = 0
+		}
+		return nil
+	}
+	entry, err := liveServer(registry.Dir())
+	if err != nil {
+		return err
+	}
+	o.subject = subjectOf(entry)
+	p.URL = o.subject.URL
+	if o.bodyFile != "" {
+		p.Metrics = 0
+	}
+	return nil
+}
+
+func parseHeaders(lines []string) (http.Header, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	header := http.Header{}
+	for _, line := range lines {
+		name, value, found := strings.Cut(line, ":")
+		if !found || name == "" {
+			return nil, usagef("--header %q: want 'Name: value'", line)
+		}
+		header.Add(name, strings.TrimSpace(value))
+	}
+	return header, nil
+}
+
+func readBody(stdin io.Reader, name string) ([]byte, error) {
+	var body []byte
+	var err error
+	if name == "-" {
+		body, err = io.ReadAll(stdin)
+	} else {
+		body, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read body %s: %w", name, cause(err))
+	}
+	if body == nil {
+		body = []byte{} // an empty body is a body
+	}
+	return body, nil
+}
+
+// load runs the plan, prints and stores its record, and judges it.
+func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
+	var ledger, out *outFile
+	var err error
+	if o.ledgerFile != "" {
+		if ledger, err = createOut(o.ledgerFile); err != nil {
+			return err
+		}
+		o.plan.Ledger = ledger
+	}
+	defer ledger.Abort()
+	if o.outFile != "" {
+		if out, err = createOut(o.outFile); err != nil {
+			return err
+		}
+	}
+	defer out.Abort()
+
+	progress := newLoadProgress(stderr)
+	o.plan.Progress = progress.show
+	r, err := loadgen.Run(ctx, o.plan)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	r.Tool, r.Subject = toolVersion(), o.subject
+	return errors.Join(printLoad(stdout, o.format, r), keepLoad(r, ledger, out), judgeLoad(ctx, stderr, r, o.limits))
+}
+
+// keepLoad stores the ledger and the record where they were asked for.
+func keepLoad(r *record.Record, ledger, out *outFile) error {
+	var err error
+	if ledger != nil {
+		err = ledger.Commit()
+	}
+	if out != nil {
+		if encodeErr := writeRecord(out, r); encodeErr != nil {
+			return errors.Join(err, encodeErr)
+		}
+		err = errors.Join(err, out.Commit())
+	}
+	return err
+}
+
+func writeRecord(w io.Writer, r *record.Record) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode record: %w", err)
+	}
+	_, err = w.Write(append(data, '\n'))
+	return err
+}
+
+// judgeLoad is what the exit code tells of a record: no success at all, then
+// not valid, then thresholds, then an interruption.
+func judgeLoad(ctx context.Context, stderr io.Writer, r *record.Record, limits []threshold) error {
+	stopped := interrupted(ctx)
+	switch {
+	case r.Counts.OK == 0 && (stopped == nil || r.Counts.Failed > 0):
+		return noSuccess(r)
+	case r.Counts.OK == 0:
+		return stopped
+	case !r.Verdict.Valid:
+		return withExit(exitInvalid, fmt.Errorf("the run is invalid: %s", strings.Join(r.Verdict.Reasons, "; ")))
+	}
+	figures, breached := figuresOf(r), 0
+	for _, t := range limits {
+		if breach := t.breach(figures); breach != "" {
+			fmt.Fprintln(stderr, breach)
+			breached++
+		}
+	}
+	if breached > 0 {
+		return withExit(exitThreshold, fmt.Errorf("%d of %d thresholds breached", breached, len(limits)))
+	}
+	return stopped
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"mslab/results"
+	"mslab/results/record"
+)
+
+func printLoad(w io.Writer, format string, r *record.Record) error {
+	if format == formatJSON {
+		return writeRecord(w, r)
+	}
+	_, err := io.WriteString(w, loadText(r))
+	return err
+}
+
+// loadText is a record on one screen.
+func loadText(r *record.Record) string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s%s\n", label, fmt.Sprintf(format, args...))
+	}
+	c := r.Counts
+	fmt.Fprintf(&b, "%s\n", loadTitle(r))
+	if r.Incomplete {
+		line("INCOMPLETE", "interrupted; these are the figures so far")
+	}
+	line("requests", "%d sent: %d ok, %d failed, %d in flight; %d in doubt", c.Sent, c.OK, c.Failed, c.InFlight, c.InDoubt)
+	line("rate", "%.1f ok/s, %.1f ended/s", r.RPS.OK, r.RPS.Total)
+	line("success", "transport %s, HTTP 2xx %s, stored %s, stored within %s %s",
+		percent(r.Success.Transport), percent(r.Success.HTTP), percent(r.Success.Semantic), duration(r.Load.DeadlineNS), percent(r.Success.Deadline))
+	line("latency", "%s", latencyTitle(r.Latency.Kind))
+	line("", "%s", percentiles(&r.Latency))
+	if r.FirstWait != nil && r.FirstWait.Count > 0 {
+		line("", "each client's first: p50 %s  p99 %s  max %s", duration(r.FirstWait.P50), duration(r.FirstWait.P99), duration(r.FirstWait.Max))
+	}
+	for i, class := range failures(c) {
+		label := ""
+		if i == 0 {
+			label = "errors"
+		}
+		line(label, "%d %s: %s", c.ByClass[class], class, explanationOf(class).words)
+	}
+	starved := ""
+	if c.Starved > 0 {
+		starved = fmt.Sprintf("; %d clients got no answer at all", c.Starved)
+	}
+	line("connections", "%d opened by %d clients%s", c.Connects, r.Load.Clients, starved)
+	line("generator", "%s CPU a request, p99 scheduling lag %s, %d GC pauses",
+		results.FormatNS(r.Client.CPUPerRequest), duration(r.Client.SchedLagP99), r.Client.GCPauses)
+	line("verdict", "%s", verdictText(r.Verdict))
+	return b.String()
+}
+
+func loadTitle(r *record.Record) string {
+	name := r.Subject.URL
+	if r.Subject.Phase != nil {
+		name = fmt.Sprintf("phase %d %s at %s", *r.Subject.Phase, r.Subject.Name, r.Subject.URL)
+	}
+	connections := "kept connections"
+	if r.Load.Connection == "new" {
+		connections = "a new connection for each request"
+	}
+	return fmt.Sprintf("%s: %d clients, %s, %s measured", name, r.Load.Clients, connections, results.FormatNS(r.Load.DurationS*1e9))
+}
+
+func latencyTitle(kind string) string {
+	if kind == "response" {
+		return "response time, from the intended start"
+	}
+	return "service time (closed loop), of requests that were ok"
+}
+
+func percentiles(l *record.Latency) string {
+	if l.Count == 0 {
+		return "none measured"
+	}
+	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max))
+}
+
+func duration(ns int64) string { return results.FormatNS(float64(ns)) }
+
+func verdictText(v record.Verdict) string {
+	text := "valid, comparable"
+	switch {
+	case !v.Valid:
+		text = "INVALID"
+	case !v.Comparable:
+		text = "valid, NOT comparable with other runs"
+	}
+	if len(v.Reasons) > 0 {
+		text += ": " + strings.Join(v.Reasons, "; ")
+	}
+	if v.Bottleneck != "" {
+		text += "; bottleneck: " + v.Bottleneck
+	}
+	return text
+}
+
+// percent prints a rate that never rounds up to 100.
+func percent(rate float64) string {
+	if rate >= 1 {
+		return "100 %"
+	}
+	return fmt.Sprintf("%.2f %%", min(100*rate, 99.99))
+}
+
+// failures lists the classes that occurred, the most frequent first.
+func failures(c record.Counts) []record.Class {
+	var classes []record.Class
+	for _, class := range record.Classes {
+		if class != record.OK && c.ByClass[class] > 0 {
+			classes = append(classes, class)
+		}
+	}
+	slices.SortStableFunc(classes, func(a, b record.Class) int { return cmp.Compare(c.ByClass[b], c.ByClass[a]) })
+	return classes
+}
+
+// noSuccess says why a load without a successful request failed.
+func noSuccess(r *record.Record) error {
+	classes := failures(r.Counts)
+	if len(classes) == 0 {
+		return errors.New("no request succeeded: none was answered before the load ended; give it a longer --duration")
+	}
+	why := explanationOf(classes[0])
+	return fmt.Errorf("no request succeeded: %d of %d ended as %s (%s); %s", r.Counts.ByClass[classes[0]], r.Counts.Sent, classes[0], why.words, why.advice)
+}
+
+// explanation says what a class means and what to do where it is all there is.
+type explanation struct{ words, advice string }
+
+func explanationOf(class record.Class) explanation {
+	if e, known := explanations()[class]; known {
+		return e
+	}
+	return explanation{string(class), "look at the server's log"}
+}
+
+func explanations() map[record.Class]explanation {
+	return map[record.Class]explanation{
+		record.ConnectRefused: {"nothing listens there", "start the server (mslab serve) or correct the URL"},
+		record.ConnectTimeout: {"no connection within the timeout", "check the address, or whether the server's accept queue is full; --timeout waits longer"},
+		record.NoLocalPort:    {"no free local port or address", "use --connection keep, or fewer requests a second"},
+		record.Reset:          {"the connection was reset", "check that the server is up and speaks plain HTTP on this port"},
+		record.BrokenPipe:     {"the connection was closed while the request was sent", "check what the server accepts, above all the size of the body"},
+		record.EOFBefore:      {"the connection ended before an answer", "check that the server speaks HTTP on this port, and its log"},
+		record.EOFIn:          {"the connection ended inside the answer", "look at the server's log"},
+		record.ShortRead:      {"the answer's body was shorter than announced", "look at the server's log"},
+		record.Malformed:      {"the answer is not HTTP/1.1", "check that the server speaks HTTP/1.1 on this port"},
+		record.ReadTimeout:    {"no answer within the timeout", "check whether the server hangs; --timeout waits longer"},
+		record.Shed:           {"no connection became free in time", "give more --clients"},
+		record.Status3xx:      {"the server redirected", "give the URL that it redirects to"},
+		record.Status4xx:      {"the server refused the request", "check URL, --method and body"},
+		record.Status429:      {"the client went over its rate limit", "start the server with a higher --rate-limit"},
+		record.Status5xx:      {"the server failed", "look at the server's log"},
+		record.Status503:      {"the server was overloaded", "give fewer --clients"},
+		record.BodyMismatch:   {"answered 2xx, but not that all was stored", "check that the URL is a metrics endpoint, such as http://HOST:PORT/metrics"},
+	}
+}
