@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mslab/loadgen"
+	"mslab/results"
 	"mslab/results/record"
 	"mslab/server/registry"
 )
@@ -235,6 +236,11 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 		return err
 	}
 	r.Tool, r.Subject = toolVersion(), o.subject
+	if r.Environment == nil {
+		environment := results.CaptureEnvironment()
+		environment.Pinning, environment.Sandbox = "none", "off"
+		r.Environment = &environment
+	}
 	return errors.Join(printLoad(stdout, o.format, r), keepLoad(r, ledger, out), judgeLoad(ctx, stderr, r, o.limits))
 }
 

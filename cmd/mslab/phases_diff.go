@@ -124,7 +124,7 @@ func diffSource(a, b string) (sourceDiff, error) {
 // both: the user's own, else the reference. It is nil where there is none; runs
 // that cannot be read are passed over, mslab results list names them.
 func evidence(a, b int) (*results.Comparison, string) {
-	for _, root := range []string{runsRoot(), referenceRuns} {
+	for _, root := range runRoots() {
 		summaries, err := results.ListRuns(root)
 		if err != nil {
 			continue

@@ -25,7 +25,7 @@ func newResultsListCommand() *cobra.Command {
 			if err := firstError(exclusive(cmd, "json", "format"), checkFormat(&format, asJSON, results.Formats...)); err != nil {
 				return err
 			}
-			roots := []string{runsRoot(), referenceRuns}
+			roots := runRoots()
 			if len(args) == 1 {
 				roots = args
 			}
@@ -52,9 +52,7 @@ func listRuns(w io.Writer, format string, roots []string) error {
 			return err
 		}
 		for _, s := range summaries {
-			if s.Dir != referenceRuns && s.Dir != runsInRepository { // they hold runs and are none
-				t.Rows = append(t.Rows, summaryRow(s))
-			}
+			t.Rows = append(t.Rows, summaryRow(s))
 		}
 	}
 	if len(t.Rows) == 0 {

@@ -6,28 +6,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"mslab/results"
+	"mslab/scenarios"
 )
 
-// Where runs are looked for, the user's own before those that come with the
-// repository.
-const (
-	runsInRepository = "results/runs"
-	runsElsewhere    = "results"
-	referenceRuns    = "results/reference"
-)
+// referenceRuns holds the runs that come with the repository;
+// scenarios.DefaultRoot the user's own.
+const referenceRuns = "results/reference"
 
-// runsRoot is the folder that holds the user's runs: inside the repository
-// apart from the package of the same name.
-func runsRoot() string {
-	module, err := os.ReadFile("go.mod")
-	if err == nil && strings.HasPrefix(string(module), "module mslab\n") {
-		return runsInRepository
-	}
-	return runsElsewhere
-}
+// runRoots are the folders where runs are looked for, the user's first.
+func runRoots() []string { return []string{scenarios.DefaultRoot, referenceRuns} }
 
 // openRun reads a run by the path of its folder or by its name in the list.
 func openRun(name string) (*results.Run, error) {
@@ -36,7 +25,7 @@ func openRun(name string) (*results.Run, error) {
 		return nil, fmt.Errorf("read run: %s is a file; give the folder that mslab run wrote", name)
 	}
 	if errors.Is(err, fs.ErrNotExist) && filepath.Base(name) == name {
-		for _, root := range []string{runsRoot(), referenceRuns} {
+		for _, root := range runRoots() {
 			if _, err := os.Stat(filepath.Join(root, name)); err == nil {
 				return results.OpenRun(filepath.Join(root, name))
 			}
@@ -51,7 +40,7 @@ func openRun(name string) (*results.Run, error) {
 // completeRuns completes the names of runs.
 func completeRuns() []string {
 	var names []string
-	for _, root := range []string{runsRoot(), referenceRuns} {
+	for _, root := range runRoots() {
 		summaries, err := results.ListRuns(root)
 		if err != nil {
 			continue

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mslab/results"
+	"mslab/scenarios"
+	"mslab/server"
+)
+
+type runOptions struct {
+	list, dryRun bool
+	phases       string
+	clients      []int
+	blocks       int
+	minEffect    string
+	dir          string
+	format       string
+	json         bool
+}
+
+func newRunCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [SCENARIO|FILE.yaml]",
+		Short: "Play a scenario: phases side by side",
+		Long: `run plays a scenario: each block starts all subjects afresh and loads them in short
+slices, one at a time, in turn, so that the machine's own changes of speed cancel
+between them. It prints the tables and keeps everything in a run folder.
+
+With --phases and no scenario it plays the default plan: the phases named, under
+one load, each compared with the one before it.`,
+		Example: `  mslab run --list
+  mslab run first-look
+  mslab run --phases 1-3,7 --clients 50`,
+		Args: wantArgs(0, 1, "one scenario"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runScenario(cmd, o, args)
+		},
+		ValidArgsFunction: completeScenarios,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVar(&o.list, "list", false, "list the scenarios that come with mslab")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be played and how long it would take")
+	f.StringVar(&o.phases, "phases", "", "play these phases, such as 1-7 or 3,pool")
+	f.IntSliceVar(&o.clients, "clients", nil, "numbers of concurrent clients, each a load of its own")
+	f.IntVar(&o.blocks, "blocks", 0, "how often all subjects are started and played")
+	f.StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: from this machine's aa run)")
+	f.StringVarP(&o.dir, "out", "o", "", "run folder (default "+scenarios.DefaultRoot+"/SCENARIO-TIME)")
+	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
+	return cmd
+}
+
+func completeScenarios(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	all, err := scenarios.List()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name+"\t"+s.About)
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+func runScenario(cmd *cobra.Command, o runOptions, args []string) error {
+	if err := firstError(
+		exclusive(cmd, "json", "format"),
+		exclusive(cmd, "list", "dry-run"),
+		checkFormat(&o.format, o.json, results.Formats...),
+	); err != nil {
+		return err
+	}
+	if o.list {
+		return listScenarios(cmd.OutOrStdout(), o.format)
+	}
+	plan, err := o.plan(cmd, args)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return plan.Describe(cmd.OutOrStdout())
+	}
+	return play(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), plan, o)
+}
+
+// plan settles scenario and flags. Whatever is wrong with them is wrong usage.
+func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, error) {
+	if cmd.Flags().Changed("blocks") {
+		if err := atLeast("blocks", int64(o.blocks), 1); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range o.clients {
+		if err := atLeast("clients", int64(n), 1); err != nil {
+			return nil, err
+		}
+	}
+	options := scenarios.Options{Clients: o.clients, Blocks: o.blocks}
+	var err error
+	if options.Phases, err = parsePhases(o.phases); err != nil {
+		return nil, err
+	}
+	if o.minEffect == "" {
+		options.MinEffect, options.MinEffectFrom = defaultMinEffect(runRoots())
+	} else {
+		options.MinEffect, err = parseEffect(o.minEffect)
+		options.MinEffectFrom = "--min-effect"
+	}
+	if err != nil {
+		return nil, err
+	}
+	scenario, err := findScenario(args, o.phases != "")
+	if err != nil {
+		return nil, err
+	}
+	plan, err := scenarios.NewPlan(scenario, options)
+	return plan, usage(err)
+}
+
+func findScenario(args []string, phasesGiven bool) (*scenarios.Scenario, error) {
+	if len(args) == 0 {
+		if !phasesGiven {
+			return nil, usagef("needs a scenario or --phases; mslab run --list shows the scenarios")
+		}
+		return scenarios.Default(), nil
+	}
+	s, err := scenarios.Find(args[0])
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return nil, err // a file that cannot be read is no matter of usage
+	}
+	return s, usage(err)
+}
+
+var phaseRange = regexp.MustCompile(`^(\d+)-(\d+)$`)
+
+// parsePhases reads numbers, names and ranges, such as 1-3,pool.
+func parsePhases(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var phases []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		words := []string{part}
+		if m := phaseRange.FindStringSubmatch(part); m != nil {
+			first, errFirst := strconv.Atoi(m[1])
+			last, errLast := strconv.Atoi(m[2])
+			if errFirst != nil || errLast != nil || first > last || last-first > 100 {
+				return nil, usagef("--phases %s: want a range from a lower to a higher phase, such as 1-7", part)
+			}
+			words = nil
+			for n := first; n <= last; n++ {
+				words = append(words, strconv.Itoa(n))
+			}
+		}
+		for _, word := range words {
+			if _, err := server.FindPhase(word); err != nil {
+				return nil, usagef("--phases %s: %w", text, err)
+			}
+			phases = append(phases, word)
+		}
+	}
+	return phases, nil
+}
+
+// play runs the plan, prints its tables and says where everything is kept. What
+// an interruption cut short is printed too.
+func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o runOptions) error {
+	dir, run, err := scenarios.Run(ctx, plan, scenarios.Play{
+		Dir: o.dir, Tool: toolVersion(), Progress: stderr, Live: isTerminal(stderr),
+	})
+	if run == nil {
+		return err
+	}
+	if len(run.Trials) > 0 {
+		err = errors.Join(err, printRun(stdout, o.format, run))
+	}
+	fmt.Fprintf(stderr, "run folder: %s\n", dir)
+	if err != nil {
+		return err
+	}
+	if empty := cellsWithoutTrial(run); len(empty) > 0 {
+		return withExit(exitInvalid, fmt.Errorf("the run is invalid: no valid trial of %s; mslab results show %s says why", strings.Join(empty, ", "), dir))
+	}
+	return nil
+}
+
+// cellsWithoutTrial names what was planned and of which no trial is valid.
+func cellsWithoutTrial(run *results.Run) []string {
+	type cell struct {
+		arm, subject string
+		clients      int
+	}
+	valid := map[cell]bool{}
+	for _, t := range run.Trials {
+		if t.Verdict.Valid && !t.Incomplete {
+			valid[cell{t.Arm, t.Subject.Name, t.Load.Clients}] = true
+		}
+	}
+	var empty []string
+	for _, arm := range run.Plan.Arms {
+		if arm.Blocks == 0 {
+			continue // cannot be shown here
+		}
+		for _, load := range arm.Loads {
+			for _, s := range run.Plan.SubjectsOf(arm) {
+				if !valid[cell{arm.Name, s.Name, load.Clients}] {
+					empty = append(empty, fmt.Sprintf("%s in arm %s at %d clients", s.Title(), arm.Name, load.Clients))
+				}
+			}
+		}
+	}
+	return empty
+}
+
+func listScenarios(w io.Writer, format string) error {
+	all, err := scenarios.List()
+	if err != nil {
+		return err
+	}
+	t := results.Table{
+		Columns: []results.Column{
+			{Key: "scenario", Title: "scenario", Left: true},
+			{Key: "duration", Title: "takes about", Unit: "s"},
+			{Key: "about", Title: "what it shows", Left: true},
+		},
+		Notes: []string{"A file whose name ends in .yaml is played too."},
+	}
+	for _, s := range all {
+		takes := results.TextCell("-")
+		if plan, err := scenarios.NewPlan(s, scenarios.Options{}); err == nil {
+			takes = results.FigureCell(plan.Duration().Seconds(), func(v float64) string {
+				return (time.Duration(v) * time.Second).String()
+			})
+		}
+		t.Rows = append(t.Rows, []results.Cell{results.TextCell(s.Name), takes, results.TextCell(s.About)})
+	}
+	return results.Render(w, format, []results.Table{t})
+}
