@@ -31,6 +31,12 @@ func (e *exitError) Unwrap() error { return e.err }
 // withExit gives err the exit code.
 func withExit(code int, err error) error { return &exitError{code, err} }
 
+// errSaid stands for an error that is on stderr already.
+var errSaid = errors.New("said already")
+
+// alreadySaid ends with the code of a program whose own line is on stderr.
+func alreadySaid(code int) error { return withExit(code, errSaid) }
+
 // usagef is an error of whoever typed the command.
 func usagef(format string, args ...any) error {
 	return withExit(exitUsage, fmt.Errorf(format, args...))
@@ -61,6 +67,9 @@ func explain(ctx context.Context, cmd *cobra.Command, err error, started bool) (
 		code = e.code
 	} else if !started {
 		code = exitUsage
+	}
+	if errors.Is(err, errSaid) {
+		return code, ""
 	}
 	line = oneLine(err.Error())
 	if code == exitUsage {

@@ -17,12 +17,13 @@ const (
 )
 
 // commands is the map of the command line: one constructor a command, in the
-// order of the help text.
-func commands() (first, more []*cobra.Command) {
+// order of the help text. args are the whole command line, for a command that
+// runs the program once more.
+func commands(args []string) (first, more []*cobra.Command) {
 	first = []*cobra.Command{
 		newServeCommand(),
 		newLoadCommand(),
-		//		newRunCommand(),
+		newRunCommand(args),
 		newCompareCommand(),
 	}
 	more = []*cobra.Command{
@@ -45,7 +46,7 @@ func run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args []
 	}()
 	out := &checkedWriter{w: stdout}
 	started := false
-	root := newRoot()
+	root := newRoot(args)
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	root.SetIn(stdin)
 	root.SetOut(out)
@@ -63,7 +64,7 @@ func run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args []
 	return code
 }
 
-func newRoot() *cobra.Command {
+func newRoot(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "mslab COMMAND",
 		Short: "A performance laboratory: phases of one server, side by side",
@@ -87,7 +88,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 a threshold was breached,
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	root.AddGroup(&cobra.Group{ID: groupMain, Title: "Commands:"}, &cobra.Group{ID: groupMore, Title: "More:"})
-	first, more := commands()
+	first, more := commands(args)
 	for _, c := range first {
 		c.GroupID = groupMain
 		root.AddCommand(c)

@@ -29,7 +29,9 @@ type runOptions struct {
 	json         bool
 }
 
-func newRunCommand() *cobra.Command {
+// newRunCommand makes the command; again is the whole command line, by which it
+// is run once more in a network namespace of its own.
+func newRunCommand(again []string) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO|FILE.yaml]",
@@ -45,7 +47,7 @@ one load, each compared with the one before it.`,
   mslab run --phases 1-3,7 --clients 50`,
 		Args: wantArgs(0, 1, "one scenario"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runScenario(cmd, o, args)
+			return runScenario(cmd, o, args, again)
 		},
 		ValidArgsFunction: completeScenarios,
 	}
@@ -74,7 +76,7 @@ func completeScenarios(*cobra.Command, []string, string) ([]string, cobra.ShellC
 	return names, cobra.ShellCompDirectiveDefault
 }
 
-func runScenario(cmd *cobra.Command, o runOptions, args []string) error {
+func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 	if err := firstError(
 		exclusive(cmd, "json", "format"),
 		exclusive(cmd, "list", "dry-run"),
@@ -91,6 +93,13 @@ func runScenario(cmd *cobra.Command, o runOptions, args []string) error {
 	}
 	if o.dryRun {
 		return plan.Describe(cmd.OutOrStdout())
+	}
+	if plan.Namespace() && !scenarios.Inside() {
+		code, err := scenarios.InNamespace(cmd.Context(), again, scenarios.Stdio{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()})
+		if err != nil || code == exitFine {
+			return err
+		}
+		return alreadySaid(code)
 	}
 	return play(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), plan, o)
 }
