@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -93,11 +91,7 @@ func printComparisons(w io.Writer, run *results.Run, o compareOptions, minEffect
 
 // parseEffect reads a relative effect: 1% or 0.01.
 func parseEffect(text string) (float64, error) {
-	number, isPercent := strings.CutSuffix(text, "%")
-	v, err := strconv.ParseFloat(number, 64)
-	if isPercent {
-		v /= 100
-	}
+	v, err := parseFraction(text)
 	if err != nil || !(v >= 0 && v < 1) {
 		return 0, usagef("--min-effect %s: want a percentage such as 1%%, or a fraction from 0 to 1", text)
 	}

@@ -241,7 +241,10 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 		environment.Pinning, environment.Sandbox = "none", "off"
 		r.Environment = &environment
 	}
-	return errors.Join(printLoad(stdout, o.format, r), keepLoad(r, ledger, out), judgeLoad(ctx, stderr, r, o.limits))
+	if err := errors.Join(printLoad(stdout, o.format, r), keepLoad(r, ledger, out)); err != nil {
+		return err
+	}
+	return judgeLoad(ctx, stderr, r, o.limits)
 }
 
 // keepLoad stores the ledger and the record where they were asked for.

@@ -55,7 +55,7 @@ func run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args []
 
 	cmd, err := root.ExecuteContextC(ctx)
 	if out.err != nil && (err == nil || !errors.Is(err, out.err)) {
-		err = errors.Join(fmt.Errorf("write standard output: %w", out.err), err)
+		err = errors.Join(withExit(exitFailed, fmt.Errorf("write standard output: %w", out.err)), err)
 	}
 	code, line := explain(ctx, cmd, err, started)
 	if line != "" {

@@ -72,11 +72,7 @@ func parseLimit(u unit, text string) (float64, error) {
 		}
 		return float64(d), nil
 	case fraction:
-		percent, isPercent := strings.CutSuffix(text, "%")
-		v, err := strconv.ParseFloat(percent, 64)
-		if isPercent {
-			v /= 100
-		}
+		v, err := parseFraction(text)
 		if err != nil || !(v >= 0 && v <= 1) {
 			return 0, fmt.Errorf("%s is no rate; want a percentage such as 99.9%%, or a fraction from 0 to 1", text)
 		}
@@ -87,6 +83,14 @@ func parseLimit(u unit, text string) (float64, error) {
 		return 0, fmt.Errorf("%s is no number", text)
 	}
 	return v, nil
+}
+
+// parseFraction reads 0.999 or 99.9%, to the same value.
+func parseFraction(text string) (float64, error) {
+	if percent, ok := strings.CutSuffix(text, "%"); ok {
+		text = percent + "e-2" // dividing by 100 would round once more
+	}
+	return strconv.ParseFloat(text, 64)
 }
 
 // breach is how the record fails the threshold, "" where it holds.
