@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,17 +23,21 @@ var compareFormats = []string{formatTable, formatMarkdown, formatCSV, formatJSON
 func newCompareCommand() *cobra.Command {
 	var o compareOptions
 	cmd := &cobra.Command{
-		Use:   "compare RUN",
-		Short: "Say which subjects of a run differ, and how sure that is",
+		Use:   "compare RUN | BASE CANDIDATE",
+		Short: "Say what differs, within a run or between two, and how sure that is",
 		Long: `compare applies one decision rule to each pair of subjects that a run compared: a
 sign-flip permutation test over its blocks, corrected for the number of pairs. A
 difference that is not significant prints ~, which is not the same as none.
 
 RUN is the folder that mslab run wrote, or its name in mslab results list. A
-metric is a path in the record, such as server.cpu_ns_per_request.`,
-		Args: wantArgs(1, 1, "the folder of one run"),
+metric is a path in the record, such as server.cpu_ns_per_request.
+
+BASE and CANDIDATE are two runs, or two files of mslab load -o; each subject is
+compared with itself, and a regression is exit 4. They were not interleaved, so
+that the machine's changes between them look like changes of the code.`,
+		Args: wantArgs(1, 2, "one run, or a base and a candidate"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return compare(cmd, o, args[0])
+			return compare(cmd, o, args)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return completeRuns(), cobra.ShellCompDirectiveDefault
@@ -46,7 +52,7 @@ metric is a path in the record, such as server.cpu_ns_per_request.`,
 // runsOwn as the minimum effect is the one that the run was planned with.
 const runsOwn = -1.0
 
-func compare(cmd *cobra.Command, o compareOptions, name string) error {
+func compare(cmd *cobra.Command, o compareOptions, names []string) error {
 	if err := firstError(exclusive(cmd, "json", "format"), checkFormat(&o.format, o.json, compareFormats...)); err != nil {
 		return err
 	}
@@ -57,7 +63,7 @@ func compare(cmd *cobra.Command, o compareOptions, name string) error {
 			return err
 		}
 	}
-	run, err := openRun(name)
+	run, err := openCompared(names)
 	if err != nil {
 		return err
 	}
@@ -67,26 +73,84 @@ func compare(cmd *cobra.Command, o compareOptions, name string) error {
 	if o.format == formatBenchstat {
 		return results.RenderBenchstat(cmd.OutOrStdout(), run)
 	}
-	return printComparisons(cmd.OutOrStdout(), run, o, minEffect)
+	comparisons, err := compareAll(run, o.metrics, minEffect)
+	if err != nil {
+		return err
+	}
+	if err := printComparisons(cmd.OutOrStdout(), cmd.ErrOrStderr(), o.format, run, comparisons, len(names) == 2); err != nil {
+		return err
+	}
+	if len(names) == 2 {
+		return regression(comparisons)
+	}
+	return nil
 }
 
-func printComparisons(w io.Writer, run *results.Run, o compareOptions, minEffect float64) error {
+// openCompared reads the run, or joins base and candidate.
+func openCompared(names []string) (*results.Run, error) {
+	if len(names) == 1 {
+		if info, err := os.Stat(names[0]); err == nil && !info.IsDir() {
+			return nil, usagef("compare %s: it is a file; give a run folder, or a base and a candidate", names[0])
+		}
+		return openRun(names[0])
+	}
+	base, err := openResult(names[0])
+	if err != nil {
+		return nil, err
+	}
+	candidate, err := openResult(names[1])
+	if err != nil {
+		return nil, err
+	}
+	return results.Join(base, candidate)
+}
+
+func compareAll(run *results.Run, metrics []string, minEffect float64) ([]results.Comparison, error) {
 	pairs := run.Pairs()
 	if len(pairs) == 0 {
-		return fmt.Errorf("compare %s: the run has no pairs that are ranked; mslab results show %s prints what it has", run.Dir, run.Dir)
+		return nil, fmt.Errorf("compare %s: the run has no pairs that are ranked; mslab results show %s prints what it has", run.Dir, run.Dir)
 	}
 	var all []results.Comparison
-	for _, metric := range o.metrics {
+	for _, metric := range metrics {
 		comparisons, err := results.Compare(run, metric, pairs, minEffect)
 		if err != nil {
-			return usage(err) // of the metric's name only
+			return nil, usage(err) // of the metric's name only
 		}
 		all = append(all, comparisons...)
 	}
-	if o.format == formatJSON {
-		return results.RenderComparisons(w, all)
+	return all, nil
+}
+
+// printComparisons prints the comparisons, and of two joined runs what they
+// cannot claim: below the tables, or on stderr where the output is for programs.
+func printComparisons(stdout, stderr io.Writer, format string, run *results.Run, comparisons []results.Comparison, joined bool) error {
+	tables := results.CompareTables(comparisons)
+	if joined && (format == formatJSON || format == formatCSV) {
+		for _, note := range run.Notes {
+			fmt.Fprintln(stderr, note)
+		}
+	} else if joined {
+		last := &tables[len(tables)-1]
+		last.Notes = append(last.Notes, run.Notes...)
 	}
-	return results.Render(w, o.format, results.CompareTables(all))
+	if format == formatJSON {
+		return results.RenderComparisons(stdout, comparisons)
+	}
+	return results.Render(stdout, format, tables)
+}
+
+// regression is the error where the candidate is worse in any metric compared.
+func regression(comparisons []results.Comparison) error {
+	var worse []string
+	for _, c := range comparisons {
+		if c.Regressed() {
+			worse = append(worse, fmt.Sprintf("%s of %s %s", c.Metric, c.B, c.Change()))
+		}
+	}
+	if len(worse) == 0 {
+		return nil
+	}
+	return withExit(exitRegression, fmt.Errorf("a regression: %s", strings.Join(worse, ", ")))
 }
 
 // parseEffect reads a relative effect: 1% or 0.01.

@@ -9,14 +9,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes. Code 4, a regression, belongs to a command that compares a
-// candidate with a base.
+// The exit codes.
 const (
-	exitFine      = 0
-	exitFailed    = 1
-	exitUsage     = 2
-	exitThreshold = 3
-	exitInvalid   = 5
+	exitFine       = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitThreshold  = 3
+	exitRegression = 4 // of compare BASE CANDIDATE only
+	exitInvalid    = 5
 )
 
 // exitError gives an error an exit code other than 1.

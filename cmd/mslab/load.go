@@ -85,7 +85,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.ledgerFile, "ledger", "", "write a line about each batch to this file, for mslab log verify")
 	f.StringVarP(&o.outFile, "out", "o", "", "write the record to this file")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
-	addFormatFlags(cmd, &o.format, &o.json, formatText, formatJSON)
+	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
 	_ = cmd.RegisterFlagCompletionFunc("connection", cobra.FixedCompletions([]string{"keep", "new"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -144,7 +144,7 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 		exclusive(cmd, "requests", "requests-per-client", "duration"),
 		exclusive(cmd, "body", "metrics"),
 		exclusive(cmd, "json", "format"),
-		checkFormat(&o.format, o.json, formatText, formatJSON),
+		checkFormat(&o.format, o.json, results.Formats...),
 		atLeast("clients", int64(p.Clients), 1),
 		atLeast("metrics", int64(p.Metrics), 1),
 		positive("duration", p.Duration),

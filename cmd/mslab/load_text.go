@@ -12,47 +12,45 @@ import (
 	"mslab/results/record"
 )
 
+// printLoad prints a record: as it is stored for JSON, else as tables, and for
+// the terminal with what the tables cannot say in figures.
 func printLoad(w io.Writer, format string, r *record.Record) error {
 	if format == formatJSON {
 		return writeRecord(w, r)
+	}
+	tables := results.LoadTables(r)
+	if format != formatTable {
+		return results.Render(w, format, tables)
+	}
+	tables[0].Title = loadTitle(r)
+	tables[1].Title = latencyTitle(r.Latency.Kind)
+	if err := results.Render(w, format, tables); err != nil {
+		return err
 	}
 	_, err := io.WriteString(w, loadText(r))
 	return err
 }
 
-// loadText is a record on one screen.
+// loadText says in words what ended how, and what the generator did.
 func loadText(r *record.Record) string {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "%-12s%s\n", label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "%s: %s\n", label, fmt.Sprintf(format, args...))
 	}
-	c := r.Counts
-	fmt.Fprintf(&b, "%s\n", loadTitle(r))
+	b.WriteString("\n")
 	if r.Incomplete {
 		line("INCOMPLETE", "interrupted; these are the figures so far")
 	}
-	line("requests", "%d sent: %d ok, %d failed, %d in flight; %d in doubt", c.Sent, c.OK, c.Failed, c.InFlight, c.InDoubt)
-	line("rate", "%.1f ok/s, %.1f ended/s", r.RPS.OK, r.RPS.Total)
-	line("success", "transport %s, HTTP 2xx %s, stored %s, stored within %s %s",
-		percent(r.Success.Transport), percent(r.Success.HTTP), percent(r.Success.Semantic), duration(r.Load.DeadlineNS), percent(r.Success.Deadline))
-	line("latency", "%s", latencyTitle(r.Latency.Kind))
-	line("", "%s", percentiles(&r.Latency))
-	if r.FirstWait != nil && r.FirstWait.Count > 0 {
-		line("", "each client's first: p50 %s  p99 %s  max %s", duration(r.FirstWait.P50), duration(r.FirstWait.P99), duration(r.FirstWait.Max))
+	c := r.Counts
+	line("requests", "%d sent: %d ok, %d failed, %d in flight; %d of the failed in doubt", c.Sent, c.OK, c.Failed, c.InFlight, c.InDoubt)
+	for _, class := range failures(c) {
+		line(string(class), "%d, %s", c.ByClass[class], explanationOf(class).words)
 	}
-	for i, class := range failures(c) {
-		label := ""
-		if i == 0 {
-			label = "errors"
-		}
-		line(label, "%d %s: %s", c.ByClass[class], class, explanationOf(class).words)
+	line("connections", "%d opened by %d clients", c.Connects, r.Load.Clients)
+	if f := r.FirstWait; f != nil && f.Count > 0 {
+		line("each client's first request", "p50 %s, p99 %s, max %s", duration(f.P50), duration(f.P99), duration(f.Max))
 	}
-	starved := ""
-	if c.Starved > 0 {
-		starved = fmt.Sprintf("; %d clients got no answer at all", c.Starved)
-	}
-	line("connections", "%d opened by %d clients%s", c.Connects, r.Load.Clients, starved)
-	line("generator", "%s CPU a request, p99 scheduling lag %s, %d GC pauses",
+	line("generator", "%s CPU a request, scheduling lag p99 %s, %d GC pauses",
 		results.FormatNS(r.Client.CPUPerRequest), duration(r.Client.SchedLagP99), r.Client.GCPauses)
 	line("verdict", "%s", verdictText(r.Verdict))
 	return b.String()
@@ -72,16 +70,9 @@ func loadTitle(r *record.Record) string {
 
 func latencyTitle(kind string) string {
 	if kind == "response" {
-		return "response time, from the intended start"
+		return "response time, from the intended start to the answer"
 	}
-	return "service time (closed loop), of requests that were ok"
-}
-
-func percentiles(l *record.Latency) string {
-	if l.Count == 0 {
-		return "none measured"
-	}
-	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max))
+	return "service time (closed loop), from the send or the connect to the answer"
 }
 
 func duration(ns int64) string { return results.FormatNS(float64(ns)) }
@@ -101,14 +92,6 @@ func verdictText(v record.Verdict) string {
 		text += "; bottleneck: " + v.Bottleneck
 	}
 	return text
-}
-
-// percent prints a rate that never rounds up to 100.
-func percent(rate float64) string {
-	if rate >= 1 {
-		return "100 %"
-	}
-	return fmt.Sprintf("%.2f %%", min(100*rate, 99.99))
 }
 
 // failures lists the classes that occurred, the most frequent first.

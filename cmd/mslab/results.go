@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,63 +35,38 @@ func newResultsListCommand() *cobra.Command {
 }
 
 func listRuns(w io.Writer, format string, roots []string) error {
-	t := results.Table{Columns: []results.Column{
-		{Key: "dir", Title: "folder", Left: true},
-		{Key: "scenario", Title: "scenario", Left: true},
-		{Key: "started", Title: "started", Left: true},
-		{Key: "subjects", Title: "subjects"},
-		{Key: "blocks", Title: "blocks"},
-		{Key: "trials", Title: "trials"},
-		{Key: "note", Title: "", Left: true},
-	}}
+	var tables []results.Table
 	for _, root := range roots {
 		summaries, err := results.ListRuns(root)
 		if err != nil {
 			return err
 		}
-		for _, s := range summaries {
-			t.Rows = append(t.Rows, summaryRow(s))
+		t := results.RunsTable(summaries)
+		t.Title = root
+		if len(summaries) > 0 {
+			tables = append(tables, t)
 		}
 	}
-	if len(t.Rows) == 0 {
-		t.Notes = []string{"No runs yet; mslab run first-look makes one."}
+	if len(tables) == 0 {
+		none := results.RunsTable(nil)
+		none.Notes = []string{"No runs yet; mslab run first-look makes one."}
+		tables = append(tables, none)
 	}
-	return results.Render(w, format, []results.Table{t})
-}
-
-func summaryRow(s results.Summary) []results.Cell {
-	note, started := s.Error, ""
-	if s.Incomplete {
-		note = "interrupted"
-	}
-	if !s.Started.IsZero() {
-		started = s.Started.UTC().Format(time.DateTime) + " UTC"
-	}
-	count := func(n int) results.Cell {
-		return results.FigureCell(float64(n), func(v float64) string { return fmt.Sprintf("%.0f", v) })
-	}
-	return []results.Cell{
-		results.TextCell(s.Dir), results.TextCell(s.Scenario), results.TextCell(started),
-		count(s.Subjects), count(s.Blocks), count(s.Trials), results.TextCell(note),
-	}
+	return results.Render(w, format, tables)
 }
 
 func newResultsShowCommand() *cobra.Command {
 	var format string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show RUN",
-		Short: "Print the tables of a run again",
+		Use:   "show RUN|FILE.json",
+		Short: "Print the tables of a run, or of what mslab load -o wrote, again",
 		Args:  wantArgs(1, 1, "the folder of one run"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := firstError(exclusive(cmd, "json", "format"), checkFormat(&format, asJSON, results.Formats...)); err != nil {
 				return err
 			}
-			run, err := openRun(args[0])
-			if err != nil {
-				return err
-			}
-			return printRun(cmd.OutOrStdout(), format, run)
+			return showResult(cmd.OutOrStdout(), format, args[0])
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return completeRuns(), cobra.ShellCompDirectiveDefault
@@ -101,6 +74,20 @@ func newResultsShowCommand() *cobra.Command {
 	}
 	addFormatFlags(cmd, &format, &asJSON, results.Formats...)
 	return cmd
+}
+
+// showResult prints a run, or the record of one load.
+func showResult(w io.Writer, format, name string) error {
+	if r, err := openRecord(name); err != nil {
+		return err
+	} else if r != nil {
+		return printLoad(w, format, r)
+	}
+	run, err := openRun(name)
+	if err != nil {
+		return err
+	}
+	return printRun(w, format, run)
 }
 
 // printRun draws the tables of a run by its own minimum effect.

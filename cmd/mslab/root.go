@@ -73,7 +73,7 @@ modes, drives it with a load generator, and puts the phases side by side with
 enough statistics that a reader can believe them.
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 a threshold was breached,
-5 the run is invalid, 130 and 143 interrupted.`,
+4 a regression was found, 5 the run is invalid, 130 and 143 interrupted.`,
 		Example: `  mslab serve --phase 7         start a server
   mslab load                    drive it for 10 s
   mslab run first-look          the phases side by side`,

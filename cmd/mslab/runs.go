@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"mslab/results"
+	"mslab/results/record"
 	"mslab/scenarios"
 )
 
@@ -20,10 +21,7 @@ func runRoots() []string { return []string{scenarios.DefaultRoot, referenceRuns}
 
 // openRun reads a run by the path of its folder or by its name in the list.
 func openRun(name string) (*results.Run, error) {
-	info, err := os.Stat(name)
-	if err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("read run: %s is a file; give the folder that mslab run wrote", name)
-	}
+	_, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Base(name) == name {
 		for _, root := range runRoots() {
 			if _, err := os.Stat(filepath.Join(root, name)); err == nil {
@@ -35,6 +33,38 @@ func openRun(name string) (*results.Run, error) {
 		return nil, fmt.Errorf("read run %s: %w; mslab results list shows those there are", name, cause(err))
 	}
 	return results.OpenRun(name)
+}
+
+// openRecord reads what mslab load -o wrote; it is nil where name is no file.
+func openRecord(name string) (*record.Record, error) {
+	if info, err := os.Stat(name); err != nil || info.IsDir() {
+		return nil, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, cause(err))
+	}
+	defer file.Close()
+	r, err := record.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := r.Check(); err != nil {
+		return nil, fmt.Errorf("read record %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// openResult reads a run, or the record of one load as a run of its own.
+func openResult(name string) (*results.Run, error) {
+	r, err := openRecord(name)
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		return results.RunOf(r), nil
+	}
+	return openRun(name)
 }
 
 // completeRuns completes the names of runs.
