@@ -57,15 +57,15 @@ func explain(ctx context.Context, cmd *cobra.Command, err error, started bool) (
 	if err == nil {
 		return exitFine, ""
 	}
-	var s signalError
-	if errors.As(err, &s) || errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &s) {
-		return s.exitCode(), s.Error()
-	}
 	code = exitFailed
 	var e *exitError
-	if errors.As(err, &e) {
+	var s signalError
+	switch {
+	case errors.As(err, &e): // before a signal: something else went wrong too
 		code = e.code
-	} else if !started {
+	case errors.As(err, &s), errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &s):
+		return s.exitCode(), s.Error()
+	case !started:
 		code = exitUsage
 	}
 	if errors.Is(err, errSaid) {
