@@ -50,7 +50,8 @@ var hotPackages = map[string][]string{
 	"server/sink": {"mslab/server/sink"},
 	"server/wire": {"mslab/server/wire"},
 	"loadgen": {"mslab/loadgen/...", "mslab/results/record", "golang.org/x/sys/...",
-		"github.com/HdrHistogram/hdrhistogram-go"},
+		"github.com/HdrHistogram/hdrhistogram-go",
+		"github.com/prometheus/procfs/..."}, // its own thread's wait for a core
 }
 
 // matches tells whether an import path is the pattern's, or below it.
