@@ -18,7 +18,6 @@ build:
 ## lab: build, play the scenario first-look, print its table
 lab: build
 	./mslab run first-look $(RUNFLAGS)
-	@echo "the run's folder: results/runs/$$(ls -t results/runs | head -n 1)"
 
 ## test: all tests (with -race where there is a C compiler), then 10 s of each fuzz target
 test: unit fuzz
