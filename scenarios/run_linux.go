@@ -187,16 +187,16 @@ func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error
 		return err
 	}
 	turns := order(r.rng, len(cells), arm.slices)
-	err = r.slices(ctx, arm, cells, turns, arm.loads[load], block)
+	played, err := r.slices(ctx, arm, cells, turns, arm.loads[load], block)
 	stopErr := stopAll(childrenOf(cells))
 	if stopErr != nil {
 		r.note(fmt.Sprintf("Arm %s, block %d: %v.", arm.name, block, stopErr))
 	}
-	played := results.Played{Arm: arm.name, Block: block, Load: load}
-	for _, i := range turns {
-		played.Order = append(played.Order, cells[i].player.subject.Name)
+	entry := results.Played{Arm: arm.name, Block: block, Load: load}
+	for _, i := range turns[:played] {
+		entry.Order = append(entry.Order, cells[i].player.subject.Name)
 	}
-	r.run.Order = append(r.run.Order, played)
+	r.run.Order = append(r.run.Order, entry)
 	return errors.Join(err, r.keep(arm, cells, block))
 }
 
@@ -226,16 +226,17 @@ func childrenOf(cells []*cell) []*child {
 	return children
 }
 
-// slices warms each server and plays the slices in their order.
-func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns []int, load Load, block int) error {
+// slices warms each server, plays the slices in their order and returns how
+// many had their turn.
+func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns []int, load Load, block int) (played int, err error) {
 	for _, c := range cells {
 		if err := r.warm(ctx, c, load); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for n, i := range turns {
 		if err := ctx.Err(); err != nil {
-			return err
+			return n, err
 		}
 		c := cells[i]
 		if c.child.failed != "" {
@@ -244,14 +245,14 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 		r.progress.slice(arm.name, block, arm.blocks, c.player.subject.Name)
 		part, err := r.stretch(ctx, c, load, n)
 		if err != nil {
-			return err
+			return n, err
 		}
 		if part != nil {
 			part.Scenario, part.Arm, part.Block, part.Subject = r.plan.Record.Scenario, arm.name, block, c.player.subject
 			c.parts = append(c.parts, part)
 		}
 	}
-	return ctx.Err()
+	return len(turns), ctx.Err()
 }
 
 // keep merges the slices of each subject and writes its trial.

@@ -1,0 +1,138 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary plays several parts: roleEnv picks one.
+const (
+	roleEnv    = "MSLAB_TEST_ROLE"
+	rolePlay   = "play"   // plays a scenario file, as `mslab run` does
+	roleInside = "inside" // reports on the namespace that it is in
+	roleKernel = "kernel" // holds the figures of a stretch against the kernel's
+)
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleEnv) {
+	case rolePlay:
+		os.Exit(playRole(os.Args[1:]))
+	case roleInside:
+		os.Exit(insideRole(os.Args[1:]))
+	case roleKernel:
+		os.Exit(kernelRole(os.Args[1:]))
+	}
+	code := m.Run()
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// built is the program under test, made once by the first test that wants it.
+var built struct {
+	once sync.Once
+	dir  string
+	exe  string
+	why  string // why there is none
+}
+
+// mslab returns the path of a freshly built mslab.
+func mslab(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts servers: skipped by -short")
+	}
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "mslab-test-")
+		if err != nil {
+			built.why = err.Error()
+			return
+		}
+		built.dir, built.exe = dir, filepath.Join(dir, "mslab")
+		if out, err := exec.Command("go", "build", "-o", built.exe, "mslab/cmd/mslab").CombinedOutput(); err != nil {
+			built.why = fmt.Sprintf("go build mslab/cmd/mslab: %v: %s", err, out)
+			return
+		}
+		if out, err := exec.Command(built.exe, "serve", "--help").CombinedOutput(); err != nil || !strings.Contains(string(out), "--phase") {
+			built.why = "mslab/cmd/mslab cannot serve"
+		}
+	})
+	if built.why != "" {
+		t.Skip("no program to test with: " + built.why)
+	}
+	return built.exe
+}
+
+// role returns a command that runs this binary in another part, with temporary
+// files below the test's own folder.
+func role(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Env = append(os.Environ(), roleEnv+"="+name, "TMPDIR="+t.TempDir())
+	return cmd
+}
+
+// playRole plays the scenario file args[0] with the program args[1] into the
+// folder args[2].
+func playRole(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	s, err := Find(args[0])
+	if err == nil {
+		var p *Plan
+		if p, err = NewPlan(s, Options{}); err == nil {
+			_, _, err = Run(ctx, p, Play{Executable: args[1], Dir: args[2], Progress: os.Stderr})
+		}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return 130
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func writeScenario(t *testing.T, yaml string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "s.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(within); !is(); {
+		if time.Now().After(limit) {
+			t.Fatalf("not within %s: %s", within, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func printJSON(v any) int {
+	if err := json.NewEncoder(os.Stdout).Encode(v); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
