@@ -73,7 +73,7 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 	cases := []struct{ name, yaml, want string }{
 		{"unknown key", head + "repaet: {blocks: 3}\n", `f.yaml:3:1: scenario: unknown key "repaet" (did you mean "repeat"?)`},
 		{"far from any key", head + "x: 1\n", `f.yaml:3:1: scenario: unknown key "x"; it takes name, about`},
-		{"nested", head + "load:\n  slice: 1s\n  conection: new\n", `f.yaml:5:3: load: unknown key "conection" (did you mean "connection"?)`},
+		{"nested", head + "load:\n  slice: 1s\n  connectiom: new\n", `f.yaml:5:3: load: unknown key "connectiom" (did you mean "connection"?)`},
 		{"in an arm", head + "arms:\n  a: {lisen: backlog10}\n", `f.yaml:4:7: arms.a: unknown key "lisen" (did you mean "listen"?)`},
 		{"keys that come later", head + "assert: [x]\n", `f.yaml:3:1: scenario: unknown key "assert"`},
 		{"wrong type", head + "repeat: {blocks: ten}\n", `f.yaml:3:18: repeat.blocks: want a whole number, have the text "ten"`},

@@ -27,8 +27,8 @@ type kernelReport struct {
 	OverflowsRaw        int64 // from /proc/net/netstat, read here
 	SynRaw              int64
 	Before, After, Exit usage // After is read last before SIGTERM
-	LiveVoluntary       int64      // of the threads alive at After
-	ThreadsRaw          int64      // /proc/PID/status
+	LiveVoluntary       int64 // of the threads alive at After
+	ThreadsRaw          int64 // /proc/PID/status
 	ThreadsRead         int64
 	Accepted            int64
 }

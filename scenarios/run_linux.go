@@ -173,11 +173,10 @@ func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
 
 // cell is one subject in one block: its server, and the slices played so far.
 type cell struct {
-	player  player
-	child   *child
-	parts   []*record.Record
-	faults  []string // why the trial is invalid besides what its parts say
-	threads int64
+	player player
+	child  *child
+	parts  []*record.Record
+	faults []string // why the trial is invalid besides what its parts say
 }
 
 // block starts all subjects, plays their slices in turn and stops them.
