@@ -91,6 +91,10 @@ func (c Comparison) row() []Cell {
 	}
 }
 
+// maxLeftOut bounds the lines about what a comparison leaves out; the JSON form
+// has all of them.
+const maxLeftOut = 4
+
 // notes are what the row cannot hold.
 func (c Comparison) notes() []string {
 	var notes []string
@@ -101,7 +105,7 @@ func (c Comparison) notes() []string {
 		notes = append(notes, fmt.Sprintf("%s against %s: %s, %d blocks of %d needed.", c.B, c.A, c.Verdict, c.Blocks, c.BlocksNeeded))
 	}
 	for i, left := range c.LeftOut {
-		if i == maxFaultNotes && len(c.LeftOut) > maxFaultNotes+1 {
+		if i == maxLeftOut && len(c.LeftOut) > maxLeftOut+1 {
 			return append(notes, fmt.Sprintf("Left out of %s against %s: %d more.", c.B, c.A, len(c.LeftOut)-i))
 		}
 		notes = append(notes, fmt.Sprintf("Left out of %s against %s: %s.", c.B, c.A, left))

@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -68,27 +69,70 @@ func (v *view) verdictNotes(comparisons map[string]Comparison) []string {
 	return notes
 }
 
-func (v *view) faultNotes() []string {
-	var faults []string
-	for _, s := range v.rows {
-		faults = append(faults, s.faults...)
-		if s.all == nil {
-			faults = append(faults, s.subject.Title()+": no trial")
-		}
-	}
-	return faultNotes(faults)
+// fault is a trial, or a part of it, that a table leaves out.
+type fault struct {
+	what    string // what is left out
+	subject string
+	block   int
+	reason  string
 }
 
-func faultNotes(faults []string) []string {
+func (v *view) faultNotes() []string {
+	var faults []fault
 	var notes []string
-	for i, f := range faults {
-		if i == maxFaultNotes && len(faults) > maxFaultNotes+1 {
-			notes = append(notes, fmt.Sprintf("Struck out: %d trials more.", len(faults)-i))
-			break
+	for _, s := range v.rows {
+		faults = append(faults, s.faults...)
+		if s.all == nil && v.arm.Blocks > 0 {
+			notes = append(notes, s.subject.Title()+": no trial.")
 		}
-		notes = append(notes, f+".")
+	}
+	return append(notes, faultNotes(faults)...)
+}
+
+// faultNotes says each reason once, with the trials that it befell: reasons
+// that differ in their figures only are one.
+func faultNotes(faults []fault) []string {
+	var order []string
+	alike := map[string][]fault{}
+	for _, f := range faults {
+		kind := f.what + figures.ReplaceAllString(firstReason(f.reason), "#")
+		if alike[kind] == nil {
+			order = append(order, kind)
+		}
+		alike[kind] = append(alike[kind], f)
+	}
+	notes := make([]string, 0, len(order))
+	for _, kind := range order {
+		group := alike[kind]
+		first := fmt.Sprintf("%s, block %d: %s.", group[0].subject, group[0].block, firstReason(group[0].reason))
+		if len(group) == 1 {
+			notes = append(notes, group[0].what+": "+first)
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("%s: %d trials (%s), the first %s", group[0].what, len(group), perSubject(group), first))
 	}
 	return notes
+}
+
+var figures = regexp.MustCompile(`[0-9][0-9.,]*`)
+
+func firstReason(reasons string) string {
+	first, _, _ := strings.Cut(reasons, "; ")
+	return first
+}
+
+// perSubject counts the faults of each subject, in their order.
+func perSubject(faults []fault) string {
+	var counts []string
+	for i := 0; i < len(faults); {
+		n := i
+		for n < len(faults) && faults[n].subject == faults[i].subject {
+			n++
+		}
+		counts = append(counts, fmt.Sprintf("%d of %s", n-i, faults[i].subject))
+		i = n
+	}
+	return strings.Join(counts, ", ")
 }
 
 // runNotes are said once for a run, under its last table.

@@ -3,15 +3,12 @@ package results
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"mslab/results/record"
 )
-
-// maxFaultNotes bounds the lines about trials that were left out; the records
-// hold all of them.
-const maxFaultNotes = 8
 
 // Tables draws a run: for each ranked arm and load the comparison of CPU per
 // request with the rates beside it, latency with the kernel's counters, and the
@@ -36,9 +33,9 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 			}
 			if arm.Ranked {
 				mine := ofCell(comparisons, run.Pairs(), arm.Name, load)
-				tables = append(tables, v.rankTable(mine, minEffect), v.kernelTable(), v.successTable())
+				tables = append(tables, v.rankTable(mine, minEffect), v.kernelTable(), detail(v.successTable()))
 			} else {
-				tables = append(tables, v.tailTable(), v.waitTable())
+				tables = append(tables, v.tailTable(), detail(v.waitTable()))
 			}
 		}
 	}
@@ -51,6 +48,16 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 		tables[n-1].Notes = append(tables[n-1].Notes, runNotes(run)...)
 	}
 	return tables, nil
+}
+
+func detail(t Table) Table {
+	t.Detail = true
+	return t
+}
+
+// WithoutDetail leaves out the tables that a first look does without.
+func WithoutDetail(tables []Table) []Table {
+	return slices.DeleteFunc(slices.Clone(tables), func(t Table) bool { return t.Detail })
 }
 
 func loadOf(arm ArmPlan, i int) record.Load {

@@ -21,7 +21,7 @@ type summary struct {
 	// struck says that no trial could be used and that the figures shown are
 	// those of trials that count for nothing.
 	allStruck, timedStruck bool
-	faults                 []string // of trials that were left out
+	faults                 []fault // why trials were left out
 }
 
 func summarizeSubject(t trialIndex, arm ArmPlan, subject SubjectPlan, load int) (summary, error) {
@@ -35,9 +35,9 @@ func summarizeSubject(t trialIndex, arm ArmPlan, subject SubjectPlan, load int) 
 		why, all := rps.unusable(r), cpu.unusable(r)
 		switch {
 		case all != "":
-			s.faults = append(s.faults, fmt.Sprintf("Struck out: %s, block %d: %s", subject.Title(), r.Block, all))
+			s.faults = append(s.faults, fault{"Struck out", subject.Title(), r.Block, all})
 		case why != "":
-			s.faults = append(s.faults, fmt.Sprintf("Rates and latencies struck out: %s, block %d: %s", subject.Title(), r.Block, why))
+			s.faults = append(s.faults, fault{"Rates and latencies struck out", subject.Title(), r.Block, why})
 		}
 		if why == "" {
 			timed = append(timed, r)

@@ -25,6 +25,7 @@ type Table struct {
 	Columns []Column
 	Rows    [][]Cell
 	Notes   []string
+	Detail  bool // more than a first look needs
 }
 
 // Column is one column. Key is its name in CSV and JSON, Title in the forms for

@@ -87,14 +87,18 @@ func showResult(w io.Writer, format, name string) error {
 	if err != nil {
 		return err
 	}
-	return printRun(w, format, run)
+	return printRun(w, format, run, true)
 }
 
-// printRun draws the tables of a run by its own minimum effect.
-func printRun(w io.Writer, format string, run *results.Run) error {
+// printRun draws the tables of a run by its own minimum effect; without whole,
+// those that a first look needs.
+func printRun(w io.Writer, format string, run *results.Run, whole bool) error {
 	tables, err := results.Tables(run, runsOwn)
 	if err != nil {
 		return err
+	}
+	if !whole {
+		tables = results.WithoutDetail(tables)
 	}
 	return results.Render(w, format, tables)
 }
