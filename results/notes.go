@@ -17,10 +17,7 @@ func (v *view) rankNotes(comparisons map[string]Comparison, minEffect float64) [
 	if v.arm.SliceS > 0 {
 		played += " of " + FormatNS(v.arm.SliceS*1e9)
 	}
-	effect := fmt.Sprintf("min effect %s", percent(minEffect))
-	if v.run.Plan.MinEffectFrom != "" && minEffect == v.run.Plan.MinEffect {
-		effect += " (" + v.run.Plan.MinEffectFrom + ")"
-	}
+	effect := fmt.Sprintf("min effect %s%s", percent(minEffect), v.run.effectSource(minEffect))
 	notes := []string{played + "; " + effect + "; ~ is no significant difference from the one before."}
 	if mde := detectable(comparisons); mde != "" {
 		notes = append(notes, "Found with a chance of 90 %: a difference of "+mde+".")

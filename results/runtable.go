@@ -25,7 +25,18 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 	}
 	trials := indexTrials(run)
 	var tables []Table
+	overview := rankedArms(run) > 1
+	if overview {
+		t, err := overviewTable(run, trials, comparisons, minEffect)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
 	for _, arm := range run.Plan.Arms {
+		if arm.Ranked && arm.Blocks == 0 {
+			continue // not played: the overview says why
+		}
 		for load := range max(1, len(arm.Loads)) {
 			v := view{run: run, arm: arm, load: loadOf(arm, load), trials: trials}
 			if err := v.sumUp(load); err != nil {
@@ -33,7 +44,9 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 			}
 			if arm.Ranked {
 				mine := ofCell(comparisons, run.Pairs(), arm.Name, load)
-				tables = append(tables, v.rankTable(mine, minEffect), v.kernelTable(), detail(v.successTable()))
+				rank, kernel := v.rankTable(mine, minEffect), v.kernelTable()
+				rank.Detail, kernel.Detail = overview, overview
+				tables = append(tables, rank, kernel, detail(v.successTable()))
 			} else {
 				tables = append(tables, v.tailTable(), detail(v.waitTable()))
 			}

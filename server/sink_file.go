@@ -84,7 +84,7 @@ func (f *linesFile) cutTornLine() error {
 // write appends whole lines that belong to so many batches.
 func (f *linesFile) write(lines []byte, batches int) error {
 	if f.delay > 0 {
-		time.Sleep(f.delay)
+		delayWrite(f.delay)
 	}
 	if f.broken != nil {
 		f.errors.Add(int64(batches))
