@@ -19,7 +19,7 @@ type admin struct {
 }
 
 func startAdmin(s *Server, address string) (*admin, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", onLoopback(address))
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin on %s: %w; choose another with --admin, or --admin \"\" for none", address, err)
 	}
@@ -27,6 +27,15 @@ func startAdmin(s *Server, address string) (*admin, error) {
 	a.http = http.Server{Handler: adminRoutes(s), ReadHeaderTimeout: 10 * time.Second}
 	go func() { a.done <- a.http.Serve(listener) }()
 	return a, nil
+}
+
+// onLoopback gives an address without a host the loopback one: profiles are for
+// other machines only where an address that they reach was asked for.
+func onLoopback(address string) string {
+	if host, port, err := net.SplitHostPort(address); err == nil && host == "" {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
 }
 
 func adminRoutes(s *Server) http.Handler {

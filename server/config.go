@@ -12,7 +12,7 @@ type Config struct {
 	Recipe Recipe // what is built; Phase.Recipe with the overrides applied
 
 	Address string // HOST:PORT to ingest on; default 127.0.0.1:8080, port 0 picks one
-	Admin   string // HOST:PORT of the admin listener; "" turns it off
+	Admin   string // HOST:PORT of the admin listener, 127.0.0.1 without a host; "" turns it off
 	DataDir string // created where missing; default ./mslab-data
 
 	RateLimit      int           // requests/s a client; 0 is off

@@ -308,6 +308,15 @@ func TestAdmin(t *testing.T) {
 	_ = answer.Body.Close()
 }
 
+// TestAdminStaysOnLoopback: without a host the admin listener, which gives
+// profiles away, is not reachable from other machines.
+func TestAdminStaysOnLoopback(t *testing.T) {
+	r := start(t, phaseByName(t, "serial"), func(c *server.Config) { c.Admin = ":0" })
+	if !strings.HasPrefix(r.AdminURL(), "http://127.0.0.1:") {
+		t.Errorf("admin listens on %s, want 127.0.0.1", r.AdminURL())
+	}
+}
+
 func get(t testing.TB, url string) string {
 	t.Helper()
 	answer, err := http.Get(url)

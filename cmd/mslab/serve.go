@@ -55,7 +55,7 @@ stop it: it answers what it has taken in, writes it to the file, and exits 0.`,
 	f.StringVar(&o.phase, "phase", defaultPhase, "phase by number or name; mslab phases list shows them")
 	f.StringVar(&c.Address, "addr", "127.0.0.1:8080", "HOST:PORT to listen on; port 0 picks one")
 	f.StringVar(&c.DataDir, "data", "mslab-data", "folder for the data, created where missing")
-	f.StringVar(&c.Admin, "admin", defaultAdmin, `HOST:PORT for pprof and counters; port 0 picks one, "" turns it off`)
+	f.StringVar(&c.Admin, "admin", defaultAdmin, `HOST:PORT for pprof and counters; :0 picks a loopback port, "" turns it off`)
 	f.IntVar(&c.RateLimit, "rate-limit", 0, "requests/s a client may send; 0 is no limit")
 	f.IntVar(&c.MaxThreads, "max-threads", 0, "threads for connections; 0 is 4000, or half of what the system leaves")
 	f.IntVar(&c.MaxConnections, "max-connections", 0, "open connections; 0 is 65536, or the open-file limit less 100")
