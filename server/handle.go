@@ -12,6 +12,10 @@ import (
 	"mslab/server/wire"
 )
 
+// maxCorrelationID is how long a client's X-Correlation-ID may be, in bytes. It
+// is stored with each metric, up to 1,000 times for one request.
+const maxCorrelationID = 256
+
 // handler turns requests into answers: route, client id, Limit, Parse,
 // validate, Guard, Sink. It does no I/O of its own, and every Exec shares it.
 type handler struct {
@@ -73,10 +77,15 @@ func (s *session) answer(request *wire.Request) (keep bool) {
 		HTTP10:        request.HTTP10,
 		Head:          request.Method == "HEAD",
 	}
-	if response.CorrelationID == "" {
+	tooLong := len(response.CorrelationID) > maxCorrelationID
+	if response.CorrelationID == "" || tooLong {
 		response.CorrelationID = s.idPrefix + strconv.FormatUint(s.idCounter.Add(1), 16)
 	}
-	s.route(request, &response)
+	if tooLong {
+		s.problem(&response, 431, "X-Correlation-ID over 256 bytes")
+	} else {
+		s.route(request, &response)
+	}
 	keep = s.keep && request.KeepAlive && !s.server.stopping.Load()
 	response.Close = !keep
 	s.out = wire.AppendResponse(s.out, &response)

@@ -183,6 +183,26 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
+// TestLongCorrelationID: the id is stored with every metric of a batch, so that
+// a long one would make hundreds of megabytes of a body of 30 KB.
+func TestLongCorrelationID(t *testing.T) {
+	body := `{"metrics":[` + strings.Repeat(`{"name":"a","value":1},`, 999) + `{"name":"a","value":1}]}`
+	forEachPhase(t, func(t *testing.T, phase server.Phase) {
+		r := start(t, phase, nil)
+		for length, want := range map[int]int{256: 200, 257: 431, 30 << 10: 431} {
+			conn := dial(t, r)
+			send(t, conn, post(body, "Connection: close", "X-Correlation-ID: "+strings.Repeat("\xff", length)))
+			if status := readStatus(t, conn); status != want {
+				t.Errorf("id of %d bytes: status %d, want %d", length, status, want)
+			}
+		}
+		r.stop()
+		if lines := r.lines(t); len(lines) != 1000 || len(lines[0]) > 2000 {
+			t.Errorf("%d lines of %d bytes", len(lines), len(lines[0]))
+		}
+	})
+}
+
 type manualClock struct {
 	mu  sync.Mutex
 	now time.Time
