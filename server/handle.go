@@ -168,7 +168,6 @@ func (s *session) ingest(request *wire.Request, response *wire.Response) {
 	case errors.Is(err, errSinkFull):
 		s.overloaded(response)
 	default:
-		s.server.logf("store batch %s: %v", batch.ID, err)
 		s.problem(response, 500, "the batch could not be stored")
 	}
 }

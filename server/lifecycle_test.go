@@ -221,32 +221,68 @@ func (c *manualClock) advance(d time.Duration) {
 }
 
 // TestFullDisk: what cannot be written is not acknowledged where the recipe
-// acknowledges written batches, and counted everywhere.
+// acknowledges written batches, counted everywhere, and told once to the
+// operator, not once a batch.
 func TestFullDisk(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skipf("needs /dev/full: %v", err)
 	}
-	forEachPhase(t, func(t *testing.T, phase server.Phase) {
-		r := start(t, phase, func(c *server.Config) {
-			c.Recipe.Ack = "written"
-			if err := os.Symlink("/dev/full", filepath.Join(c.DataDir, server.LinesFile)); err != nil {
-				t.Fatal(err)
-			}
+	for ack, want := range map[string]int{"written": 500, "auto": 0} {
+		t.Run(ack, func(t *testing.T) {
+			forEachPhase(t, func(t *testing.T, phase server.Phase) { onFullDisk(t, phase, ack, want) })
 		})
-		conn := dial(t, r)
-		send(t, conn, post(seedBody, "Connection: close"))
-		if status := readStatus(t, conn); status != 500 {
-			t.Errorf("status %d, want 500", status)
+	}
+}
+
+// onFullDisk sends three batches that cannot be written. A status of 0 stands
+// for what the recipe's own acknowledgement makes of it.
+func onFullDisk(t *testing.T, phase server.Phase, ack string, want int) {
+	var log lockedBuffer
+	r := start(t, phase, func(c *server.Config) {
+		c.Recipe.Ack, c.Log = ack, &log
+		if err := os.Symlink("/dev/full", filepath.Join(c.DataDir, server.LinesFile)); err != nil {
+			t.Fatal(err)
 		}
-		if got := r.Counters(); got.SinkErrors != 1 || got.BatchesProcessed != 0 {
-			t.Errorf("counters %+v", got)
-		}
-		conn = dial(t, r)
-		send(t, conn, request("GET /health HTTP/1.1", "", "Connection: close"))
-		if status := readStatus(t, conn); status != 200 {
-			t.Errorf("health: status %d", status)
+		if want == 0 {
+			want = map[string]int{"memory": 200, "written": 500}[c.Recipe.AckLevel()]
 		}
 	})
+	for range 3 {
+		conn := dial(t, r)
+		send(t, conn, post(seedBody, "Connection: close"))
+		if status := readStatus(t, conn); status != want {
+			t.Errorf("status %d, want %d", status, want)
+		}
+	}
+	conn := dial(t, r)
+	send(t, conn, request("GET /health HTTP/1.1", "", "Connection: close"))
+	if status := readStatus(t, conn); status != 200 {
+		t.Errorf("health: status %d", status)
+	}
+	r.stop()
+	if got := r.Counters(); got.SinkErrors != 3 || (got.BatchesProcessed != 0) != (want == 200) {
+		t.Errorf("counters %+v", got)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "no space left on device") {
+		t.Errorf("told the operator %q, want one line", text)
+	}
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // TestDataDirectory: a torn line of a killed server is cut off, whole lines

@@ -56,6 +56,7 @@ func New(config Config) (*Server, error) {
 	if s.file, err = openLines(config.DataDir, config.SinkDelay); err != nil {
 		return nil, err
 	}
+	s.file.logf = s.logf
 	if config.Recipe.Sink == "async" {
 		s.sink = newSinkAsync(s.file, config.Recipe.AckLevel() == "written")
 	} else {

@@ -24,6 +24,9 @@ type linesFile struct {
 	delay  time.Duration // slept in each write; a fault hook
 	errors atomic.Int64  // batches that could not be written
 	broken error         // set once a torn write could not be cut off
+	failed bool          // the last write
+	// logf tells the operator; nil where nobody listens.
+	logf func(format string, arguments ...any)
 }
 
 // openLines opens or creates the file in dir, which it creates too. It takes an
@@ -86,22 +89,47 @@ func (f *linesFile) write(lines []byte, batches int) error {
 	if f.delay > 0 {
 		delayWrite(f.delay)
 	}
-	if f.broken != nil {
-		f.errors.Add(int64(batches))
-		return f.broken
+	err := f.broken
+	if err == nil {
+		err = f.writeWhole(lines)
 	}
+	if err != nil {
+		f.errors.Add(int64(batches))
+	}
+	f.tell(err)
+	return err
+}
+
+// writeWhole writes all of the lines or none.
+func (f *linesFile) writeWhole(lines []byte) error {
 	n, err := f.file.Write(lines)
 	if err == nil {
 		f.size += int64(n)
 		return nil
 	}
-	f.errors.Add(int64(batches))
 	if n > 0 {
 		if cutErr := f.file.Truncate(f.size); cutErr != nil {
 			f.broken = fmt.Errorf("cut off a torn write: %w", cutErr)
 		}
 	}
 	return fmt.Errorf("write metrics: %w", err)
+}
+
+// tell logs when writing begins to fail and when it works again: a line for
+// each batch would flood the log, none would hide what memory acknowledged.
+func (f *linesFile) tell(err error) {
+	failed := err != nil
+	if failed == f.failed {
+		return
+	}
+	f.failed = failed
+	switch {
+	case f.logf == nil:
+	case failed:
+		f.logf("%v; batches are lost and counted in sink_errors until writing works again", err)
+	default:
+		f.logf("writing metrics works again")
+	}
 }
 
 // close makes the file durable and closes it, which releases its lock.
