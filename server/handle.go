@@ -153,7 +153,7 @@ func (s *session) ingest(request *wire.Request, response *wire.Response) {
 		return
 	}
 	// The batch outlives the request, whose strings do not.
-	batch := &sink.Batch{ID: strings.Clone(response.CorrelationID), ReceivedMS: now.UnixMilli(), Metrics: metrics}
+	batch := &sink.Batch{ID: strings.Clone(response.CorrelationID), ReceivedMS: now.UnixMilli(), Size: len(request.Body), Metrics: metrics}
 	s.sink.Put(batch, s.ackOne)
 	err = <-s.acked
 	s.guard.leave()

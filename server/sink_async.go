@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// asyncCapacity bounds the batches in memory; beyond it a batch is refused.
+	// asyncCapacity bounds the batches in the queue, asyncBytes the bodies of
+	// those not yet written, whose metrics take a few times as much memory.
+	// Beyond either a batch is refused.
 	asyncCapacity = 1 << 16
+	asyncBytes    = 256 << 20
 	// asyncWriteSize is the number of bytes from which the writer does not wait
 	// for further batches of the same round before it writes.
 	asyncWriteSize = 256 << 10
@@ -32,7 +35,8 @@ type sinkAsync struct {
 	queue    []queuedBatch
 	closed   bool
 
-	pending atomic.Int64
+	pending atomic.Int64 // batches not yet written
+	bytes   atomic.Int64 // of their bodies
 	writer  sync.WaitGroup
 }
 
@@ -64,10 +68,11 @@ func (s *sinkAsync) enqueue(queued queuedBatch) error {
 	switch {
 	case s.closed:
 		return errSinkClosed
-	case len(s.queue) >= asyncCapacity:
+	case len(s.queue) >= asyncCapacity || s.bytes.Load()+int64(queued.batch.Size) > asyncBytes:
 		return errSinkFull
 	}
 	s.pending.Add(1)
+	s.bytes.Add(int64(queued.batch.Size))
 	s.queue = append(s.queue, queued)
 	if len(s.queue) == 1 {
 		s.nonEmpty.Signal()
@@ -128,6 +133,11 @@ func (s *sinkAsync) take(empty []queuedBatch) []queuedBatch {
 }
 
 func (s *sinkAsync) finish(written []queuedBatch, err error) {
+	bytes := 0
+	for _, queued := range written {
+		bytes += queued.batch.Size
+	}
+	s.bytes.Add(-int64(bytes))
 	s.pending.Add(-int64(len(written)))
 	for _, queued := range written {
 		if queued.ack != nil {

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"math/rand"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"mslab/server/sink"
 )
@@ -201,6 +203,72 @@ func TestSinksAcknowledgeOnce(t *testing.T) {
 				t.Errorf("%d bytes written, want %d", file.size, want)
 			}
 		})
+	}
+}
+
+// TestAsyncSinkIsBounded: while the writer sleeps, the queue refuses what goes
+// beyond its bounds in batches and in bytes, and takes again once it is written.
+func TestAsyncSinkIsBounded(t *testing.T) {
+	for _, c := range []struct{ size, room int }{{0, asyncCapacity}, {asyncBytes / 8, 8}} {
+		file, err := openLines(t.TempDir(), 300*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSinkAsync(file, false)
+		var refused error
+		count := func(err error) {
+			if err != nil {
+				refused = err
+			}
+		}
+		put := func() { s.Put(&sink.Batch{ID: "x", Size: c.size}, count) }
+		taken := 0
+		for ; refused == nil && taken <= 2*asyncCapacity; taken++ {
+			put()
+		}
+		// The writer may have taken some out of the queue before it fell asleep.
+		if !errors.Is(refused, errSinkFull) || taken < c.room {
+			t.Errorf("size %d: %v after %d batches, want %v after %d", c.size, refused, taken, errSinkFull, c.room)
+		}
+		if c.size > 0 && taken > c.room+1 {
+			t.Errorf("size %d: %d batches taken, want %d", c.size, taken-1, c.room)
+		}
+		for deadline := time.Now().Add(5 * time.Second); s.Pending() > 0 && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		refused = nil
+		if put(); refused != nil {
+			t.Errorf("size %d: %v once everything is written", c.size, refused)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if s.bytes.Load() != 0 || s.Pending() != 0 {
+			t.Errorf("size %d: %d bytes, %d batches after the close", c.size, s.bytes.Load(), s.Pending())
+		}
+	}
+}
+
+// TestGuardBounds: outside the pool the guard lets 10,000 batches wait for their
+// acknowledgement and no more; in the pool the queue of connections does.
+func TestGuardBounds(t *testing.T) {
+	g := newGuard(Recipe{Guard: "queue", Exec: "threads"})
+	for i := range guardCapacity {
+		if !g.enter() {
+			t.Fatalf("batch %d is refused", i)
+		}
+	}
+	if g.enter() {
+		t.Errorf("a batch beyond %d is let in", guardCapacity)
+	}
+	g.leave()
+	if !g.enter() || g.enter() {
+		t.Errorf("one that left makes room for one")
+	}
+	for _, r := range []Recipe{{Guard: "queue", Exec: "pool"}, {Guard: "none", Exec: "threads"}} {
+		if newGuard(r) != nil {
+			t.Errorf("%+v has a guard of batches", r)
+		}
 	}
 }
 

@@ -12,7 +12,10 @@ type Batch struct {
 	// ReceivedMS is when the request was accepted, in Unix milliseconds. It is
 	// the time stamp of every metric that brought none of its own.
 	ReceivedMS int64
-	Metrics    []Metric
+	// Size is the length of the request's body in bytes, by which a Sink can
+	// bound what it holds in memory.
+	Size    int
+	Metrics []Metric
 }
 
 // Metric is one validated sample.
