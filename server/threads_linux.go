@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -44,10 +45,8 @@ func (b *threadBudget) give() { b.used.Add(-1) }
 // RLIMIT_NPROC leave. What cannot be read does not limit.
 func threadsLeft() int {
 	left := readNumber("/proc/sys/kernel/threads-max") - allThreads()
-	pids := filepath.Join("/sys/fs/cgroup", ownCgroup())
-	if limit := readNumber(filepath.Join(pids, "pids.max")); limit < unlimited {
-		left = min(left, limit-readNumber(filepath.Join(pids, "pids.current")))
-	}
+	membership, _ := os.ReadFile("/proc/self/cgroup")
+	left = min(left, pidsLeft("/sys/fs/cgroup", string(membership)))
 	var limit unix.Rlimit
 	// The superuser is exempt from RLIMIT_NPROC (fork(2), EAGAIN).
 	if unix.Geteuid() != 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < unlimited {
@@ -71,15 +70,35 @@ func readNumber(path string) int {
 	return n
 }
 
-// ownCgroup is this process' path in the unified hierarchy.
-func ownCgroup() string {
-	text, _ := os.ReadFile("/proc/self/cgroup")
-	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return path
+// pidsLeft is what pids.max leaves in this process' group and in all those
+// around it, whose limits hold just as well (cgroups(7)). Membership is the text
+// of /proc/self/cgroup: a line "0::PATH" of the unified hierarchy, or one that
+// names pids of the older kind, mounted in a folder of that name.
+func pidsLeft(root, membership string) int {
+	left := unlimited
+	for line := range strings.Lines(membership) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) < 3 {
+			continue
+		}
+		mount := root
+		if fields[1] != "" {
+			mount = filepath.Join(root, fields[1])
+			if !slices.Contains(strings.Split(fields[1], ","), "pids") {
+				continue
+			}
+		}
+		for group := filepath.Clean("/" + fields[2]); ; group = filepath.Dir(group) {
+			folder := filepath.Join(mount, group)
+			if limit := readNumber(filepath.Join(folder, "pids.max")); limit < unlimited {
+				left = min(left, limit-readNumber(filepath.Join(folder, "pids.current")))
+			}
+			if group == "/" {
+				break
+			}
 		}
 	}
-	return ""
+	return left
 }
 
 // allThreads is the number of threads on the system: the second part of the
