@@ -81,8 +81,8 @@ type closer struct {
 	answer  []byte
 }
 
-// closerCapacity bounds the connections that linger; beyond it they are closed
-// at once.
+// closerCapacity bounds the connections that linger, and those that wait to;
+// beyond it they are closed at once.
 const closerCapacity = 1024
 
 func startCloser(a *acceptor) *closer {
@@ -153,7 +153,7 @@ func (c *closer) collect(waiting []lingering, open bool) ([]lingering, bool) {
 	} else {
 		time.Sleep(time.Millisecond)
 	}
-	for open {
+	for open && len(waiting) < closerCapacity {
 		select {
 		case fd, ok := <-c.refused:
 			if !ok {
