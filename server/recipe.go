@@ -223,6 +223,19 @@ func (r Recipe) Diff(other Recipe) []Stage {
 	return differ
 }
 
+// Settled is what the recipe comes to for a stage: Get, but where that leaves
+// the choice to other stages, what follows from them.
+func (r Recipe) Settled(stage Stage) string {
+	switch stage {
+	case StageGOMAXPROCS:
+		return strconv.Itoa(r.Processors())
+	case StageAck:
+		return r.AckLevel()
+	default:
+		return r.Get(stage)
+	}
+}
+
 // AckLevel is when the recipe's Sink acknowledges: memory or written.
 func (r Recipe) AckLevel() string {
 	switch {

@@ -92,8 +92,25 @@ func diffPhases(nameA, nameB string) (*phasesDiff, error) {
 		}
 		d.Sources = append(d.Sources, s)
 	}
+	d.Stages = append(d.Stages, consequences(a.Recipe, b.Recipe)...)
 	d.Evidence, d.Run = evidence(a.Number, b.Number)
 	return d, nil
+}
+
+// consequences are the stages that neither recipe sets and that come out
+// differently all the same: part of what tells the two apart.
+func consequences(a, b server.Recipe) []stageDiff {
+	var follow []stageDiff
+	for _, info := range server.Stages() {
+		va, vb := a.Settled(info.Stage), b.Settled(info.Stage)
+		if a.Get(info.Stage) != b.Get(info.Stage) || va == vb {
+			continue
+		}
+		follow = append(follow, stageDiff{
+			info.Stage, a.Get(info.Stage) + ": " + va, b.Get(info.Stage) + ": " + vb, info.About + "; follows from the above",
+		})
+	}
+	return follow
 }
 
 func phaseTitle(p server.Phase) string { return fmt.Sprintf("%d %s", p.Number, p.Name) }
