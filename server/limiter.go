@@ -18,7 +18,7 @@ func newLimiter(variant string, rate int) limiter {
 
 const (
 	windowNS = int64(1e9)
-	// sweepFrom is the number of clients from which a map looks for those whose
+	// sweepFrom is the number of clients from which a limiter looks for those whose
 	// window is empty, so that names made up by a client cannot fill the memory.
 	sweepFrom = 4096
 )
@@ -26,13 +26,15 @@ const (
 // clientWindows maps clients to their windows. It is not safe for concurrent
 // use: its owner's lock guards it.
 type clientWindows struct {
-	rate    int
-	byName  map[string]*window
-	sweepAt int
+	rate      int
+	byName    map[string]*window
+	sweepFrom int
+	sweepAt   int
 }
 
-func newClientWindows(rate int) clientWindows {
-	return clientWindows{rate: rate, byName: make(map[string]*window), sweepAt: sweepFrom}
+// newClientWindows makes a map that sweeps from so many clients on.
+func newClientWindows(rate, sweepFrom int) clientWindows {
+	return clientWindows{rate: rate, byName: make(map[string]*window), sweepFrom: sweepFrom, sweepAt: sweepFrom}
 }
 
 func (c *clientWindows) allow(client string, now int64) bool {
@@ -55,7 +57,7 @@ func (c *clientWindows) sweep(now int64) {
 			delete(c.byName, name)
 		}
 	}
-	c.sweepAt = max(sweepFrom, 2*len(c.byName))
+	c.sweepAt = max(c.sweepFrom, 2*len(c.byName))
 }
 
 // window is a queue of the times of admitted requests, oldest first, in a ring

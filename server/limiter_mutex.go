@@ -9,7 +9,7 @@ type limiterMutex struct {
 }
 
 func newLimiterMutex(rate int) *limiterMutex {
-	return &limiterMutex{windows: newClientWindows(rate)}
+	return &limiterMutex{windows: newClientWindows(rate, sweepFrom)}
 }
 
 func (l *limiterMutex) allow(client string, now int64) bool {

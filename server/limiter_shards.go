@@ -24,7 +24,7 @@ type limiterShard struct {
 func newLimiterShards(rate int) *limiterShards {
 	l := &limiterShards{seed: maphash.MakeSeed()}
 	for i := range l.shards {
-		l.shards[i].windows = newClientWindows(rate)
+		l.shards[i].windows = newClientWindows(rate, sweepFrom/limiterShardCount)
 	}
 	return l
 }

@@ -96,12 +96,22 @@ func TestLimitersAgainstModel(t *testing.T) {
 
 // TestLimiterForgetsIdleClients: names made up for each request do not pile up.
 func TestLimiterForgetsIdleClients(t *testing.T) {
-	windows := newClientWindows(10)
+	windows := newClientWindows(10, sweepFrom)
 	for i := range int64(50 * sweepFrom) {
 		windows.allow(fmt.Sprint(i), i*windowNS/1000)
 	}
 	if n := len(windows.byName); n > 3*sweepFrom {
 		t.Errorf("%d clients are remembered", n)
+	}
+	shards, n := newLimiterShards(10), 0
+	for i := range int64(50 * sweepFrom) {
+		shards.allow(fmt.Sprint(i), i*windowNS/1000)
+	}
+	for i := range shards.shards {
+		n += len(shards.shards[i].windows.byName)
+	}
+	if n > 3*sweepFrom {
+		t.Errorf("%d clients are remembered in all shards", n)
 	}
 }
 
