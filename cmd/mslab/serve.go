@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -111,21 +110,29 @@ func serve(ctx context.Context, stdout, stderr io.Writer, o serveOptions) error 
 	if err != nil {
 		return fmt.Errorf("start server: %w", err)
 	}
+	// Registered first: who has read the address may look the server up.
+	remove := o.registerServer(s, stderr)
 	if err := announce(stdout, s, o.config.Phase); err != nil {
-		return errors.Join(err, closeServer(s))
-	}
-	if !o.register {
-		return s.Serve(ctx)
-	}
-	remove, err := registry.Register(registry.Dir(), registry.Entry{
-		PID: os.Getpid(), URL: s.URL(), Admin: s.AdminURL(), Phase: o.config.Phase.Number, Name: o.config.Phase.Name,
-	})
-	if err != nil {
-		// The server is of use without it.
-		fmt.Fprintf(stderr, "mslab: %v; mslab load will need its URL\n", err)
-		return s.Serve(ctx)
+		return errors.Join(err, closeServer(s), remove())
 	}
 	return errors.Join(s.Serve(ctx), remove())
+}
+
+// registerServer lets other commands find the server and returns how to take
+// that back. The server is of use without it: a failure is told, no more.
+func (o *serveOptions) registerServer(s *server.Server, stderr io.Writer) (remove func() error) {
+	nothing := func() error { return nil }
+	if !o.register {
+		return nothing
+	}
+	remove, err := registry.Register(registry.Dir(), registry.Entry{
+		URL: s.URL(), Admin: s.AdminURL(), Phase: o.config.Phase.Number, Name: o.config.Phase.Name,
+	})
+	if err != nil {
+		fmt.Fprintf(stderr, "mslab: %v; mslab load will need its URL\n", err)
+		return nothing
+	}
+	return remove
 }
 
 // closeServer gives back what New bound, by serving for no time at all.
