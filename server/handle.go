@@ -73,15 +73,11 @@ func (s *session) reset() {
 func (s *session) answer(request *wire.Request) (keep bool) {
 	s.server.counters.requests.Add(1)
 	response := wire.Response{
-		CorrelationID: request.CorrelationID,
+		CorrelationID: s.correlationID(request.CorrelationID),
 		HTTP10:        request.HTTP10,
 		Head:          request.Method == "HEAD",
 	}
-	tooLong := len(response.CorrelationID) > maxCorrelationID
-	if response.CorrelationID == "" || tooLong {
-		response.CorrelationID = s.idPrefix + strconv.FormatUint(s.idCounter.Add(1), 16)
-	}
-	if tooLong {
+	if len(request.CorrelationID) > maxCorrelationID {
 		s.problem(&response, 431, "X-Correlation-ID over 256 bytes")
 	} else {
 		s.route(request, &response)
@@ -92,9 +88,18 @@ func (s *session) answer(request *wire.Request) (keep bool) {
 	return keep
 }
 
+// correlationID is the client's id, or a new one where that is missing or too
+// long.
+func (h *handler) correlationID(id string) string {
+	if id == "" || len(id) > maxCorrelationID {
+		return h.idPrefix + strconv.FormatUint(h.idCounter.Add(1), 16)
+	}
+	return id
+}
+
 // fail appends the answer to bytes that are no acceptable request.
 func (s *session) fail(status int, reason string) {
-	response := wire.Response{Status: status, Close: true}
+	response := wire.Response{Status: status, Close: true, CorrelationID: s.correlationID(s.wire.CorrelationID())}
 	s.problem(&response, status, reason)
 	s.out = wire.AppendResponse(s.out, &response)
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -92,5 +93,34 @@ func TestAppendResponseDoesNotAllocate(t *testing.T) {
 	r := Response{Status: 200, Body: []byte(`{"success":true,"metrics_processed":3}`), CorrelationID: "0123456789"}
 	if n := testing.AllocsPerRun(100, func() { dst = AppendResponse(dst[:0], &r) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestCorrelationIDOfUnfinishedRequest: it is known from its header line on,
+// wherever the buffer moves, until the request ends.
+func TestCorrelationIDOfUnfinishedRequest(t *testing.T) {
+	s := NewSession(Limits{})
+	head := "POST / HTTP/1.1\r\nHost: a\r\nX-Correlation-ID: abc\r\nTransfer-Encoding: chunked\r\n\r\n"
+	text := head + strings.Repeat("fff\r\n"+strings.Repeat("x", 0xfff)+"\r\n", 20) + "wrong"
+	known := strings.Index(text, "abc\r\n") + len("abc\r\n")
+	for sent := 0; sent < len(text); {
+		n := copy(s.ReadBuffer(), text[sent:min(len(text), sent+61)])
+		s.Advance(n)
+		sent += n
+		state, _ := s.Next()
+		if got := s.CorrelationID(); sent >= known && got != "abc" {
+			t.Fatalf("after %d bytes, state %d: %q, want abc", sent, state, got)
+		}
+	}
+	if s.Err() != nil {
+		t.Fatalf("failed early: %v", s.Err())
+	}
+	s.Advance(copy(s.ReadBuffer(), "\r\n"))
+	if state, _ := s.Next(); state != Failed || s.CorrelationID() != "abc" {
+		t.Errorf("state %d, id %q, want Failed and abc", state, s.CorrelationID())
+	}
+	s.Reset()
+	if s.CorrelationID() != "" {
+		t.Errorf("an id of %q outlives its connection", s.CorrelationID())
 	}
 }

@@ -125,6 +125,11 @@ func (s *Session) Err() *Error {
 	return &s.err
 }
 
+// CorrelationID is the X-Correlation-ID of the request in progress, or of the
+// one that Failed, as far as it was read; "" where it was not. It is valid until
+// the next call of another method.
+func (s *Session) CorrelationID() string { return s.text(s.head.correlationID) }
+
 // Next ends the request it returned before and looks for the next one in the
 // bytes read so far. It never blocks; after NeedMore nothing changes until
 // Advance. The request is nil unless the state is Ready. Failed is final.
