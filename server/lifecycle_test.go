@@ -64,23 +64,44 @@ func TestStopWithConnectionsOpen(t *testing.T) {
 }
 
 // TestStopFinishesWhatIsBeingAnswered stops the server while a slow sink holds
-// an answer back: the answer comes all the same.
+// an answer back: the answer comes all the same, and until then the admin
+// listener says that no more work is taken in.
 func TestStopFinishesWhatIsBeingAnswered(t *testing.T) {
 	for _, name := range []string{"serial", "threads", "keepalive"} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, phaseByName(t, name), func(c *server.Config) {
-				c.FaultHooks, c.SinkDelay = true, 300*time.Millisecond
+				c.FaultHooks, c.SinkDelay = true, time.Second
 				c.Recipe.Sink = "sync"
 			})
 			conn := dial(t, r)
 			send(t, conn, post(seedBody))
-			time.Sleep(100 * time.Millisecond)
+			waitUntil(t, "the request is being answered", func() bool { return r.Counters().RequestsTotal == 1 })
 			go r.stop()
+			waitUntil(t, "not ready", func() bool { return health(r) == 503 })
 			if status := readStatus(t, conn); status != 200 {
 				t.Errorf("status %d", status)
 			}
 			r.stop()
 		})
+	}
+}
+
+// health asks the admin listener and returns the status, 0 where it is gone.
+func health(r *running) int {
+	answer, err := http.Get(r.AdminURL() + "/health")
+	if err != nil {
+		return 0
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+func waitUntil(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 10 s for: %s", what)
+		}
 	}
 }
 
@@ -139,6 +160,43 @@ func TestTimeouts(t *testing.T) {
 				t.Errorf("got %q, %v; want the end of the connection", text, err)
 			}
 		})
+	})
+}
+
+// TestWriteTimeout: a client that asks on without reading the answers does not
+// hold its worker for longer than the write timeout, nor does it delay the stop.
+func TestWriteTimeout(t *testing.T) {
+	ask := strings.Repeat(request("GET /metrics HTTP/1.1", "", "Accept: text/plain"), 1000)
+	flood := func(t *testing.T, r *running) {
+		conn := dial(t, r)
+		go func() {
+			for {
+				if _, err := io.WriteString(conn, ask); err != nil {
+					return
+				}
+			}
+		}()
+		stuck := int64(-1)
+		waitUntil(t, "the answers fill the buffers", func() bool {
+			before := stuck
+			stuck = r.Counters().RequestsTotal
+			time.Sleep(50 * time.Millisecond)
+			return stuck > 0 && stuck == before
+		})
+	}
+	t.Run("timeout", func(t *testing.T) {
+		r := start(t, phaseByName(t, "keepalive"), func(c *server.Config) { c.WriteTimeout = 500 * time.Millisecond })
+		flood(t, r)
+		waitUntil(t, "the connection is closed", func() bool { return r.Counters().ConnectionsActive == 0 })
+	})
+	t.Run("stop", func(t *testing.T) {
+		r := start(t, phaseByName(t, "keepalive"), func(c *server.Config) { c.WriteTimeout = time.Minute })
+		flood(t, r)
+		begun := time.Now()
+		r.stop()
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("stop took %v, want at most 5 s", took)
+		}
 	})
 }
 
