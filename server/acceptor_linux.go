@@ -11,17 +11,16 @@ import (
 // acceptor owns the listening socket and the table of open connections; the
 // blocking Execs share it.
 type acceptor struct {
-	server  *Server
-	handler *handler
-	fd      int
-	bound   string
-	conns   *connTable
+	server *Server
+	fd     int
+	bound  string
+	conns  *connTable
 	// initialTimeout is the receive timeout that accepted sockets inherit.
 	initialTimeout time.Duration
 	sessions       sync.Pool
 }
 
-func newAcceptor(s *Server, h *handler) (*acceptor, error) {
+func newAcceptor(s *Server) (*acceptor, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("read the open-file limit: %w", err)
@@ -30,11 +29,11 @@ func newAcceptor(s *Server, h *handler) (*acceptor, error) {
 	if s.config.MaxConnections == 0 {
 		s.config.MaxConnections = max(1, min(65536, descriptors-100))
 	}
-	a := &acceptor{server: s, handler: h, conns: newConnTable(descriptors), initialTimeout: s.config.ReadTimeout}
+	a := &acceptor{server: s, conns: newConnTable(descriptors), initialTimeout: s.config.ReadTimeout}
 	if s.config.Recipe.Conn == "keep" {
 		a.initialTimeout = s.config.IdleTimeout
 	}
-	a.sessions.New = func() any { return newSession(h) }
+	a.sessions.New = func() any { return newSession(s.handler) }
 	var err error
 	a.fd, a.bound, err = listenRaw(s.config.Address, backlogOf(s.config.Recipe.Listen), a.initialTimeout, s.config.WriteTimeout)
 	return a, err

@@ -18,15 +18,18 @@ type admin struct {
 	done     chan error
 }
 
-func startAdmin(s *Server, address string) (*admin, error) {
+func listenAdmin(address string) (*admin, error) {
 	listener, err := net.Listen("tcp", onLoopback(address))
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin on %s: %w; choose another with --admin, or --admin \"\" for none", address, err)
 	}
-	a := &admin{listener: listener, done: make(chan error, 1)}
+	return &admin{listener: listener, done: make(chan error, 1)}, nil
+}
+
+// start answers until close.
+func (a *admin) start(s *Server) {
 	a.http = http.Server{Handler: adminRoutes(s), ReadHeaderTimeout: 10 * time.Second}
-	go func() { a.done <- a.http.Serve(listener) }()
-	return a, nil
+	go func() { a.done <- a.http.Serve(a.listener) }()
 }
 
 // onLoopback gives an address without a host the loopback one: profiles are for

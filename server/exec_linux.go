@@ -1,8 +1,8 @@
 package server
 
 // newExecutor binds the ingest address and makes the recipe's executor.
-func newExecutor(s *Server, h *handler) (executor, error) {
-	a, err := newAcceptor(s, h)
+func newExecutor(s *Server) (executor, error) {
+	a, err := newAcceptor(s)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,6 @@ import (
 	"runtime"
 )
 
-func newExecutor(*Server, *handler) (executor, error) {
+func newExecutor(*Server) (executor, error) {
 	return nil, fmt.Errorf("serve: not supported on %s: the phases are built on Linux system calls", runtime.GOOS)
 }

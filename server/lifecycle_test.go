@@ -359,12 +359,17 @@ func TestDataDirectory(t *testing.T) {
 	if _, err := server.New(second); err == nil || !strings.Contains(err.Error(), "another server") {
 		t.Errorf("second server on the same file: %v", err)
 	}
-	second.DataDir, second.Address = t.TempDir(), r.address()
+	second.DataDir, second.Address = filepath.Join(t.TempDir(), "new"), r.address()
 	if _, err := server.New(second); err == nil || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("second server on the same address: %v", err)
 	}
-	// What failed to start has let go of its data directory.
-	second.Address = "127.0.0.1:0"
+	second.Address, second.Admin = "127.0.0.1:0", strings.TrimPrefix(r.AdminURL(), "http://")
+	if _, err := server.New(second); err == nil || !strings.Contains(err.Error(), "already in use") {
+		t.Errorf("second server on the same admin address: %v", err)
+	}
+	if _, err := os.Stat(second.DataDir); err == nil {
+		t.Errorf("what failed to start has left a data directory")
+	}
 	start(t, r.phase, func(c *server.Config) { c.DataDir = second.DataDir })
 }
 

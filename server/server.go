@@ -39,43 +39,64 @@ type Server struct {
 	sink     sink.Sink
 	limiter  limiter
 	events   events
+	handler  *handler
 	executor executor
-	admin    *admin
+	admin    *admin // nil where it is off
 	stopping atomic.Bool
 	logMu    sync.Mutex
 }
 
-// New opens the data file and binds the addresses. The error says which of
-// them failed and what to do; nothing is left open then.
+// New binds the addresses and opens the data file, in this order, so that an
+// address in use leaves no folder behind. The error says which of them failed
+// and what to do; nothing is left open then.
 func New(config Config) (*Server, error) {
 	if err := config.complete(); err != nil {
 		return nil, err
 	}
 	s := &Server{config: config, clock: &adjustableClock{base: config.Clock}}
 	var err error
-	if s.file, err = openLines(config.DataDir, config.SinkDelay); err != nil {
+	if s.executor, err = newExecutor(s); err != nil {
 		return nil, err
 	}
-	s.file.logf = s.logf
-	if config.Recipe.Sink == "async" {
-		s.sink = newSinkAsync(s.file, config.Recipe.AckLevel() == "written")
-	} else {
-		s.sink = newSinkSync(s.file)
-	}
-	if config.RateLimit > 0 {
-		s.limiter = newLimiter(config.Recipe.Limit, config.RateLimit)
-		s.events = newEvents(config.Recipe.Events)
-	}
-	if s.executor, err = newExecutor(s, newHandler(s)); err != nil {
-		return nil, errors.Join(err, s.closeStages())
-	}
 	if config.Admin != "" {
-		if s.admin, err = startAdmin(s, config.Admin); err != nil {
+		if s.admin, err = listenAdmin(config.Admin); err != nil {
 			s.executor.release()
-			return nil, errors.Join(err, s.closeStages())
+			return nil, err
 		}
 	}
+	if err := s.openStages(); err != nil {
+		s.executor.release()
+		if s.admin != nil {
+			_ = s.admin.listener.Close() // nothing was accepted
+		}
+		return nil, err
+	}
+	s.handler = newHandler(s)
+	if s.admin != nil {
+		s.admin.start(s)
+	}
 	return s, nil
+}
+
+// openStages opens the data file and makes the stages of the recipe that run
+// in the background.
+func (s *Server) openStages() error {
+	file, err := openLines(s.config.DataDir, s.config.SinkDelay)
+	if err != nil {
+		return err
+	}
+	recipe := s.config.Recipe
+	s.file, file.logf = file, s.logf
+	if recipe.Sink == "async" {
+		s.sink = newSinkAsync(file, recipe.AckLevel() == "written")
+	} else {
+		s.sink = newSinkSync(file)
+	}
+	if s.config.RateLimit > 0 {
+		s.limiter = newLimiter(recipe.Limit, s.config.RateLimit)
+		s.events = newEvents(recipe.Events)
+	}
+	return nil
 }
 
 func (c *Config) complete() error {
