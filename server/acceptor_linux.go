@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,9 @@ func (a *acceptor) address() string { return a.bound }
 // closed at once and counted.
 func (a *acceptor) accept() (fd int, err error) {
 	for {
-		fd, _, err := unix.Accept4(a.fd, unix.SOCK_CLOEXEC)
+		// Not x/sys' Accept4, which asks for the socket's protocol each time: a
+		// getsockopt(2) a connection that no phase means to make.
+		fd, _, err := syscall.Accept4(a.fd, syscall.SOCK_CLOEXEC)
 		if a.server.stopping.Load() {
 			if err == nil {
 				_ = unix.Close(fd)

@@ -42,11 +42,11 @@ func gate(ctx context.Context, runs int) (err error) {
 		return fmt.Errorf("make a working folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	mslab, file := filepath.Join(work, "mslab"), filepath.Join(work, "short.yaml")
+	mslab, file := "./mslab", filepath.Join(work, "short.yaml")
 	if err := os.WriteFile(file, scenario, 0o600); err != nil {
 		return fmt.Errorf("write the scenario: %w", err)
 	}
-	if _, err := output(ctx, "go", "build", "-o", mslab, "./cmd/mslab"); err != nil {
+	if _, err := output(ctx, "make", "build"); err != nil {
 		return fmt.Errorf("build mslab (run this from the module's folder): %w", err)
 	}
 	table := results.Table{Title: "phase 3 against itself: server CPU per request", Columns: []results.Column{

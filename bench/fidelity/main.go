@@ -114,6 +114,7 @@ func build(ctx context.Context, stderr io.Writer, folder string) (*programs, err
 		return nil, fmt.Errorf("compile the twins with %s: %w; it needs a C compiler\n%s", cc, err, out)
 	}
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", p.mslab, "./cmd/mslab")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
 	command.Dir = root
 	if out, err := command.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build mslab: %w\n%s", err, out)
