@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mslab/results/record"
@@ -25,7 +26,7 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 		subjectColumn,
 		{Key: "against", Title: "against", Left: true},
 		{Key: "load", Title: "load", Left: true},
-		{Key: "before_cpu_ns_per_request", Title: "before", Unit: "ns"},
+		{Key: "before_cpu_ns_per_request", Title: "before", Unit: "ns", Extra: true},
 		{Key: "server_cpu_ns_per_request", Title: "CPU/req", Unit: "ns"},
 		{Key: "change", Title: "change", Unit: "fraction"},
 		{Key: "interval", Title: "95 %"},
@@ -42,7 +43,7 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 		}
 		c := comparisons[i]
 		t.Rows = append(t.Rows, []Cell{
-			TextCell(after.subject.Title()), TextCell(before.subject.Title()), TextCell(loadInShort(loadOf(arm, pair.Load), arm.Overrides)),
+			TextCell(after.subject.Title()), TextCell(before.subject.short()), TextCell(loadInShort(loadOf(arm, pair.Load), arm.Overrides)),
 			FigureCell(before.cpu, FormatNS), FigureCell(after.cpu, FormatNS),
 			changeCell(c, true), intervalCell(c, true),
 		})
@@ -55,6 +56,15 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 	}
 	t.Notes = append(t.Notes, fmt.Sprintf("min effect %s%s; ~ is no significant difference; Holm over all rows that were played.", percent(minEffect), run.effectSource(minEffect)))
 	return t, nil
+}
+
+// short is the phase's number where there is one, else the name; a row that
+// begins with a title needs no more.
+func (s SubjectPlan) short() string {
+	if s.Phase == nil {
+		return s.Name
+	}
+	return strconv.Itoa(*s.Phase)
 }
 
 // effectSource says where a run's own minimum effect comes from.

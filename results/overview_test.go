@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // TestOverviewOfSeveralArms: a run with several ranked arms is summed up in one
@@ -27,13 +28,18 @@ func TestOverviewOfSeveralArms(t *testing.T) {
 	if err := RenderText(&first, WithoutDetail(tables)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"what each change does", "rate-limit 1000000", "cannot show here (needs 2 server cores, 1 here)", "% faster"} {
+	for _, want := range []string{"what each change does", "rate-limit", "1000000", "cannot show here (needs 2 server cores, 1 here)", "% faster"} {
 		if !strings.Contains(first.String(), want) {
 			t.Errorf("a first look does not say %q:\n%s", want, first.String())
 		}
 	}
 	if strings.Contains(all.String(), "unplayed:") {
 		t.Errorf("an arm that was not played has a table:\n%s", all.String())
+	}
+	for line := range strings.Lines(first.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > lineWidth {
+			t.Errorf("%d characters: %s", n, line)
+		}
 	}
 	title := run.Plan.Arms[played].Name + ": what a request costs"
 	if !strings.Contains(all.String(), title) || strings.Contains(first.String(), title) {

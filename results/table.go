@@ -35,6 +35,7 @@ type Column struct {
 	Title string
 	Unit  string
 	Left  bool // text; figures are aligned right
+	Extra bool // left out where a terminal has no room for it
 }
 
 // Cell is one figure or text.
@@ -95,16 +96,20 @@ func RenderText(w io.Writer, tables []Table) error {
 // lineWidth is what a terminal shows without wrapping.
 const lineWidth = 80
 
-// wrap breaks a note between words.
-func wrap(s string, width int) string {
+// Wrap breaks a text between words so that it fits a terminal; further lines
+// begin with two spaces.
+func Wrap(s string) string { return wrap(s, lineWidth, "  ") }
+
+// wrap breaks a text between words; further lines begin with indent.
+func wrap(s string, width int, indent string) string {
 	var b strings.Builder
 	column := 0
 	for word := range strings.FieldsSeq(s) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case column > 0 && column+1+n > width:
-			b.WriteString("\n  ")
-			column = 2
+			b.WriteString("\n" + indent)
+			column = len(indent)
 		case column > 0:
 			b.WriteString(" ")
 			column++
@@ -147,14 +152,22 @@ func (t Table) renderPeople(w io.Writer, gap bool, heading string, r tw.Renderer
 	if gap {
 		b.WriteString("\n")
 	}
-	if t.Title != "" {
+	markdown, width := heading != "", lineWidth
+	if markdown {
+		width = 0 // whoever shows it wraps it
+	}
+	switch {
+	case t.Title == "":
+	case markdown:
 		b.WriteString(heading + t.Title + "\n\n")
+	default:
+		b.WriteString(wrap(t.Title, lineWidth, "") + "\n\n")
 	}
 	var grid strings.Builder
-	if err := t.grid(&grid, r, text, strike); err != nil {
+	if err := t.grid(&grid, r, width, text, strike); err != nil {
 		return fmt.Errorf("render table %q: %w", t.Title, err)
 	}
-	if markdown := heading != ""; markdown {
+	if markdown {
 		b.WriteString(grid.String())
 	} else {
 		b.WriteString(trimGrid(grid.String(), " "))
@@ -163,23 +176,38 @@ func (t Table) renderPeople(w io.Writer, gap bool, heading string, r tw.Renderer
 		b.WriteString("\n")
 	}
 	for _, note := range t.Notes {
-		if heading != "" {
+		if markdown {
 			b.WriteString("- " + note + "\n")
 		} else {
-			b.WriteString(wrap(note, lineWidth) + "\n")
+			b.WriteString(Wrap(note) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func (t Table) grid(w io.Writer, r tw.Renderer, text func(Cell) string, strike func(string) string) error {
+// grid draws header and rows; a width above 0 is what they should fit into.
+func (t Table) grid(w io.Writer, r tw.Renderer, width int, text func(Cell) string, strike func(string) string) error {
 	align := make([]tw.Align, len(t.Columns))
-	header := make([]string, len(t.Columns))
+	lines := [][]string{make([]string, len(t.Columns))}
 	for i, c := range t.Columns {
-		header[i], align[i] = c.Title, tw.AlignRight
+		lines[0][i], align[i] = c.Title, tw.AlignRight
 		if c.Left {
 			align[i] = tw.AlignLeft
+		}
+	}
+	for _, row := range t.Rows {
+		cells := make([]string, len(row))
+		for i, c := range row {
+			if cells[i] = text(c); c.Struck {
+				cells[i] = strike(cells[i])
+			}
+		}
+		lines = append(lines, cells)
+	}
+	if width > 0 && !t.fit(lines, width) {
+		if narrow := t.withoutExtra(); len(narrow.Columns) < len(t.Columns) {
+			return narrow.grid(w, r, width, text, strike)
 		}
 	}
 	table := tablewriter.NewTable(w,
@@ -190,14 +218,8 @@ func (t Table) grid(w io.Writer, r tw.Renderer, text func(Cell) string, strike f
 		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
 		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
 	)
-	table.Header(header)
-	for _, row := range t.Rows {
-		cells := make([]string, len(row))
-		for i, c := range row {
-			if cells[i] = text(c); c.Struck {
-				cells[i] = strike(cells[i])
-			}
-		}
+	table.Header(lines[0])
+	for _, cells := range lines[1:] {
 		if err := table.Append(cells); err != nil {
 			return err
 		}

@@ -370,30 +370,31 @@ func (l Load) duration() time.Duration {
 	return work + boundedTail + time.Duration(each*waves)*l.Think
 }
 
-// Describe writes what would be played and how long it would take, one line
-// for each arm.
+// Describe writes what would be played and how long it would take, an entry for
+// each arm.
 func (p *Plan) Describe(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", p.Record.Scenario, p.Record.About)
-	fmt.Fprintf(&b, "cores: %s\n", p.cores)
+	say := func(format string, args ...any) { b.WriteString(results.Wrap(fmt.Sprintf(format, args...)) + "\n") }
+	say("%s: %s", p.Record.Scenario, p.Record.About)
+	say("cores: %s", p.cores)
 	for i, arm := range p.Record.Arms {
 		play := p.arms[i]
 		names := make([]string, 0, len(play.subjects))
 		for _, s := range play.subjects {
 			names = append(names, s.phase+" "+s.subject.Name)
 		}
-		fmt.Fprintf(&b, "arm %s: %s", arm.Name, strings.Join(names, ", "))
+		subjects := strings.Join(names, ", ")
 		if arm.Blocks == 0 {
-			fmt.Fprintf(&b, ": cannot show here (%s)\n", arm.Pairs[0].CannotShow)
+			say("arm %s: %s: cannot show here (%s)", arm.Name, subjects, arm.Pairs[0].CannotShow)
 			continue
 		}
-		fmt.Fprintf(&b, ": %s of %s, about %s\n", count(arm.Blocks, "block"), play.describeLoads(),
+		say("arm %s: %s: %s of %s, about %s", arm.Name, subjects, count(arm.Blocks, "block"), play.describeLoads(),
 			(time.Duration(arm.Blocks) * play.blockDuration()).Round(time.Second))
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintln(&b, note)
+		say("%s", note)
 	}
-	fmt.Fprintf(&b, "about %s in all\n", p.Duration().Round(time.Second))
+	say("about %s in all", p.Duration().Round(time.Second))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -24,10 +24,11 @@ func newCompareCommand() *cobra.Command {
 	var o compareOptions
 	cmd := &cobra.Command{
 		Use:   "compare RUN | BASE CANDIDATE",
-		Short: "Say what differs, within a run or between two, and how sure that is",
-		Long: `compare applies one decision rule to each pair of subjects that a run compared: a
-sign-flip permutation test over its blocks, corrected for the number of pairs. A
-difference that is not significant prints ~, which is not the same as none.
+		Short: "Say what differs, in a run or between two, and how sure that is",
+		Long: `compare applies one decision rule to each pair of subjects that a run compared:
+a sign-flip permutation test over its blocks, corrected for the number of
+pairs. A difference that is not significant prints ~, which is not the same as
+none.
 
 RUN is the folder that mslab run wrote, or its name in mslab results list. A
 metric is a path in the record, such as server.cpu_ns_per_request.

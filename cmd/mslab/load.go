@@ -43,10 +43,10 @@ func newLoadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load [URL]",
 		Short: "Drive a server and account for every request",
-		Long: `load offers load to a server in a closed loop: each client sends its next request
-once it has the answer to the last one. Without a URL it drives the one server
-that mslab serve has running, with bodies as the original's load made them. A URL
-is driven as it is: GET, or POST with --body or --metrics.
+		Long: `load offers load to a server in a closed loop: each client sends its next
+request once it has the answer to the last one. Without a URL it drives the one
+server that mslab serve has running, with bodies as the original's load made
+them. A URL is driven as it is: GET, or POST with --body or --metrics.
 
 A threshold is METRIC OP VALUE, where METRIC is a path in the record of --json,
 such as 'latency.p99 < 50ms' or 'success.http >= 99.9%'. A breach is exit 3.`,

@@ -29,9 +29,9 @@ func newLogVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --ledger FILE [--data DIR]",
 		Short: "Check that every acknowledged batch was stored, once",
-		Long: `verify holds the ledger of mslab load --ledger against what the server stored. It
-only reads. Stop the server first: what it has still to write counts as lost. A
-lost batch is exit 1.`,
+		Long: `verify holds the ledger of mslab load --ledger against what the server stored.
+It only reads. Stop the server first: what it has still to write counts as
+lost. A lost batch is exit 1.`,
 		Args: wantArgs(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := firstError(exclusive(cmd, "json", "format"), checkFormat(&o.format, o.json, formats...)); err != nil {

@@ -98,7 +98,6 @@ func recipeTable(p server.Phase) results.Table {
 			{Key: "variant", Title: "variant", Left: true},
 			{Key: "changed", Title: "", Left: true},
 			{Key: "about", Title: "what it does", Left: true},
-			{Key: "flag", Title: "as a flag", Left: true},
 			{Key: "source", Title: "source", Left: true},
 		},
 	}
@@ -117,7 +116,7 @@ func recipeTable(p server.Phase) results.Table {
 		t.Rows = append(t.Rows, []results.Cell{
 			results.TextCell(string(info.Stage)), results.TextCell(variant), results.TextCell(mark),
 			results.TextCell(aboutVariant(p.Recipe, info, variant)),
-			results.TextCell(fmt.Sprintf("--%s %s", info.Stage, variant)), results.TextCell(source),
+			results.TextCell(source),
 		})
 	}
 	t.Notes = phaseNotes(p)
@@ -153,6 +152,7 @@ func phaseNotes(p server.Phase) []string {
 	if p.Shows.Why != "" {
 		notes = append(notes, fmt.Sprintf("Shows under: %s (%s).", showsLoad(p.Shows), p.Shows.Why))
 	}
+	notes = append(notes, "Each stage is a flag of mslab serve: --STAGE VARIANT.")
 	if p.Claim != "" {
 		notes = append(notes, fmt.Sprintf("Claimed by the original's document: %s.", p.Claim))
 	}

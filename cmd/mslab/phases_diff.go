@@ -44,7 +44,7 @@ func newPhasesDiffCommand() *cobra.Command {
 	formats := []string{formatText, formatJSON}
 	cmd := &cobra.Command{
 		Use:   "diff A B",
-		Short: "Show what tells two phases apart: recipe, source, recorded evidence",
+		Short: "Show what tells two phases apart: recipe, source, evidence",
 		Args:  wantArgs(2, 2, "two phases by number or name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := firstError(exclusive(cmd, "json", "format"), checkFormat(&format, asJSON, formats...)); err != nil {

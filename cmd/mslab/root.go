@@ -86,7 +86,10 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 a threshold was breached,
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
+	root.SetUsageTemplate(strings.NewReplacer(
+		"{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "",
+		".FlagUsages ", ".FlagUsagesWrapped 80 ", // columns
+	).Replace(root.UsageTemplate()))
 	root.AddGroup(&cobra.Group{ID: groupMain, Title: "Commands:"}, &cobra.Group{ID: groupMore, Title: "More:"})
 	first, more := commands(args)
 	for _, c := range first {

@@ -36,9 +36,10 @@ func newRunCommand(again []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO|FILE.yaml]",
 		Short: "Play a scenario: phases side by side",
-		Long: `run plays a scenario: each block starts all subjects afresh and loads them in short
-slices, one at a time, in turn, so that the machine's own changes of speed cancel
-between them. It prints the tables and keeps everything in a run folder.
+		Long: `run plays a scenario: each block starts all subjects afresh and loads them in
+short slices, one at a time, in turn, so that the machine's own changes of
+speed cancel between them. It prints the tables and keeps everything in a run
+folder.
 
 With --phases and no scenario it plays the default plan: the phases named, under
 one load, each compared with the one before it.`,
