@@ -18,8 +18,8 @@ type Play struct {
 	// Executable is the mslab program whose `serve` is started; "" is the one
 	// that runs.
 	Executable string
-	// Dir is the run's folder. "" makes one under results/runs, named by the
-	// scenario and the time.
+	// Dir is the run's folder. "" makes one where results.WorkingHome keeps
+	// runs, named by the scenario and the time.
 	Dir  string
 	Tool record.Tool
 	// Progress gets lines for the user; nil is silent. Live writes one line over
@@ -27,9 +27,6 @@ type Play struct {
 	Progress io.Writer
 	Live     bool
 }
-
-// DefaultRoot is the folder that runs go to, relative to the working folder.
-const DefaultRoot = "results/runs"
 
 func (p Play) executable() (string, error) {
 	if p.Executable != "" {
@@ -48,7 +45,7 @@ func (p Play) newStore(scenario string, started time.Time) (*results.Store, erro
 	if p.Dir != "" {
 		return results.CreateStore(p.Dir)
 	}
-	base := filepath.Join(DefaultRoot, results.RunDirName(scenario, started))
+	base := filepath.Join(results.WorkingHome().Runs, results.RunDirName(scenario, started))
 	dir := base
 	for n := 2; ; n++ {
 		if _, err := os.Lstat(dir); os.IsNotExist(err) || n > 1000 {

@@ -60,7 +60,7 @@ one load, each compared with the one before it.`,
 	f.IntSliceVar(&o.clients, "clients", nil, "numbers of concurrent clients, each a load of its own")
 	f.IntVar(&o.blocks, "blocks", 0, "how often all subjects are started and played")
 	f.StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: from this machine's aa run)")
-	f.StringVarP(&o.dir, "out", "o", "", "run folder (default "+scenarios.DefaultRoot+"/SCENARIO-TIME)")
+	f.StringVarP(&o.dir, "out", "o", "", "run folder (default SCENARIO-TIME under "+results.WorkingHome().Runs+")")
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
 	return cmd
 }
@@ -123,7 +123,7 @@ func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, e
 		return nil, err
 	}
 	if o.minEffect == "" {
-		options.MinEffect, options.MinEffectFrom = defaultMinEffect(runRoots())
+		options.MinEffect, options.MinEffectFrom = defaultMinEffect(results.WorkingHome().Runs)
 	} else {
 		options.MinEffect, err = parseEffect(o.minEffect)
 		options.MinEffectFrom = "--min-effect"

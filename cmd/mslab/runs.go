@@ -9,15 +9,10 @@ import (
 
 	"mslab/results"
 	"mslab/results/record"
-	"mslab/scenarios"
 )
 
-// referenceRuns holds the runs that come with the repository;
-// scenarios.DefaultRoot the user's own.
-const referenceRuns = "results/reference"
-
 // runRoots are the folders where runs are looked for, the user's first.
-func runRoots() []string { return []string{scenarios.DefaultRoot, referenceRuns} }
+func runRoots() []string { return results.WorkingHome().Roots() }
 
 // openRun reads a run by the path of its folder or by its name in the list.
 func openRun(name string) (*results.Run, error) {
