@@ -201,7 +201,7 @@ func checkAddress(flag, address string) error {
 		return usagef("--%s %q: want HOST:PORT, such as 127.0.0.1:8080", flag, address)
 	}
 	if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
-		return usagef("--%s %q: %w", flag, address, errors.Unwrap(err))
+		return usagef("--%s %q: %w", flag, address, err)
 	}
 	return nil
 }
