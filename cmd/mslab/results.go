@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +28,9 @@ func newResultsListCommand() *cobra.Command {
 			roots := runRoots()
 			if len(args) == 1 {
 				roots = args
+				if _, err := os.Stat(args[0]); err != nil {
+					return fmt.Errorf("list runs in %s: %w", args[0], cause(err))
+				}
 			}
 			return listRuns(cmd.OutOrStdout(), format, roots)
 		},
