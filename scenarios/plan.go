@@ -22,7 +22,8 @@ type Options struct {
 	// Blocks of the ranked arms; of all arms where none is ranked.
 	Blocks int
 	// MinEffect is the smallest relative effect that counts, as a fraction, and
-	// MinEffectFrom says where it comes from. Zero is the floor of 1 %.
+	// MinEffectFrom says where it comes from. Without the words it is the floor
+	// of 1 %.
 	MinEffect     float64
 	MinEffectFrom string
 }
@@ -75,7 +76,7 @@ func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
 		Scenario: s.Name, About: s.About, Subjects: subjects, Seed: s.Arms[0].Load.Seed,
 		MinEffect: o.MinEffect, MinEffectFrom: o.MinEffectFrom,
 	}}
-	if p.Record.MinEffect == 0 {
+	if p.Record.MinEffectFrom == "" {
 		p.Record.MinEffect, p.Record.MinEffectFrom = 0.01, "the floor of 1 %"
 	}
 	for _, arm := range s.Arms {

@@ -238,3 +238,22 @@ func TestSplitCores(t *testing.T) {
 		}
 	}
 }
+
+func TestPlanKeepsTheMinimumEffectAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		options Options
+		want    float64
+	}{
+		{Options{MinEffect: 0, MinEffectFrom: "--min-effect"}, 0},
+		{Options{MinEffect: 0.03, MinEffectFrom: "--min-effect"}, 0.03},
+		{Options{}, 0.01},
+	} {
+		p, err := newPlan(Default(), c.options, splitCores([]int{0, 1}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Record.MinEffect; got != c.want || p.Record.MinEffectFrom == "" {
+			t.Errorf("%+v: %v from %q, want %v", c.options, got, p.Record.MinEffectFrom, c.want)
+		}
+	}
+}
