@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"mslab/loadgen"
+	"mslab/results/record"
 	"mslab/server"
 )
 
@@ -212,8 +213,8 @@ func (d decoder) load(to *Load, what string) func(ast.Node) error {
 				sliced = true
 				return d.duration(&to.Slice, sub("slice"), 10*time.Millisecond, maxSlice)(n)
 			}},
-			{"deadline", d.duration(&to.Deadline, sub("deadline"), time.Microsecond, time.Hour)},
-			{"timeout", d.duration(&to.Timeout, sub("timeout"), time.Millisecond, time.Hour)},
+			{"deadline", d.duration(&to.Deadline, sub("deadline"), time.Microsecond, record.Longest)},
+			{"timeout", d.duration(&to.Timeout, sub("timeout"), time.Millisecond, record.Longest)},
 			{"warmup", d.duration(&to.Warmup, sub("warmup"), 0, time.Minute)},
 			{"think", d.duration(&to.Think, sub("think"), 0, time.Minute)},
 			{"seed", number(d, &to.Seed, sub("seed"), 0, 1<<62)},
