@@ -255,7 +255,7 @@ func keepLoad(r *record.Record, ledger, out *outFile) error {
 	}
 	if out != nil {
 		if encodeErr := writeRecord(out, r); encodeErr != nil {
-			return errors.Join(err, encodeErr)
+			return errors.Join(err, fmt.Errorf("write %s: %w", out.target(), cause(encodeErr)))
 		}
 		err = errors.Join(err, out.Commit())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,6 +46,9 @@ func createOut(name string) (*outFile, error) {
 	}
 	return &outFile{bufio.NewWriter(file), file, name}, nil
 }
+
+// target is the file as the user named it.
+func (o *outFile) target() string { return cmp.Or(o.name, o.file.Name()) }
 
 // Commit makes the file appear under its name. After an error nothing of it is
 // left.
