@@ -82,6 +82,7 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 		{"huge", head + "repeat: {blocks: 18446744073709551615}\n", `f.yaml:3:18: repeat.blocks: want a whole number from 1 to 10000`},
 		{"duration without unit", head + "load: {slice: 500}\n", `f.yaml:3:15: load.slice: want a duration with its unit such as 500ms, have the number 500`},
 		{"long slice", head + "load: {slice: 2s}\n", `f.yaml:3:15: load.slice: want a duration from 10ms to 1s, have 2s`},
+		{"longer than is recorded", head + "load: {timeout: 11m}\n", `f.yaml:3:17: load.timeout: want a duration from 1ms to 10m0s, have 11m`},
 		{"no list", "name: x\nmatrix: {subject: 3}\n", `f.yaml:2:19: matrix.subject: want a list such as [a, b], have the number 3`},
 		{"unknown phase", "name: x\nmatrix: {subject: [1, 77]}\n", `f.yaml:2:23: matrix.subject: find phase "77": no such phase`},
 		{"unknown variant", head + "arms:\n  a: {exec: fast}\n", `f.yaml:4:13: arms.a: --exec fast: no such variant; want serial, threads, pool`},
