@@ -182,7 +182,7 @@ func TestFind(t *testing.T) {
 	if s, err := Find(file); err != nil || s.Name != "own" || s.File != file {
 		t.Errorf("Find(%s) = %v, %v", file, s, err)
 	}
-	for name, want := range map[string]string{"nothing": "there are aa, first-look", "no/such.yaml": "no such file", "..": "no such scenario", "": "no such scenario"} {
+	for name, want := range map[string]string{"nothing": "there are aa, first-look", "no/such.yaml": "no such file", "/dev/zero": "longer than", "..": "no such scenario", "": "no such scenario"} {
 		if _, err := Find(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Find(%q): %v, want %q in it", name, err, want)
 		}

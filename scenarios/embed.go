@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -12,6 +13,22 @@ import (
 
 //go:embed *.yaml
 var embedded embed.FS
+
+// maxFile bounds a scenario file in bytes; those that come along have 1 KiB.
+const maxFile = 64 << 10
+
+func readScenario(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is longer than the %d KiB of a scenario; is it one?", name, maxFile>>10)
+	}
+	return data, err
+}
 
 // List returns the scenarios that the program brings along, by name.
 func List() ([]*Scenario, error) {
@@ -39,7 +56,7 @@ func List() ([]*Scenario, error) {
 // lists those there are.
 func Find(nameOrFile string) (*Scenario, error) {
 	if ext := path.Ext(nameOrFile); ext == ".yaml" || ext == ".yml" || strings.ContainsRune(nameOrFile, '/') {
-		data, err := os.ReadFile(nameOrFile)
+		data, err := readScenario(nameOrFile)
 		if err != nil {
 			return nil, fmt.Errorf("read scenario: %w", err)
 		}
