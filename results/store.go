@@ -2,12 +2,14 @@ package results
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"mslab/results/record"
@@ -50,6 +52,17 @@ func ReopenStore(dir string) (*Store, error) {
 		return nil, fmt.Errorf("reopen run folder: %w", err)
 	}
 	return &Store{dir: dir}, nil
+}
+
+// Discard removes the folder of a run of which nothing could be stored. What
+// else is in it stays, and so does the folder then.
+func (s *Store) Discard() error {
+	for _, dir := range []string{filepath.Join(s.dir, trialsDir), s.dir} {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+			return fmt.Errorf("remove the empty run folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // Dir is the folder.

@@ -66,7 +66,7 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	}
 	r.run.Dir = r.store.Dir()
 	if err := r.store.WriteRun(r.run); err != nil {
-		return r.run.Dir, r.run, err
+		return "", nil, errors.Join(err, r.store.Discard())
 	}
 	r.progress = newProgress(play.Progress, play.Live, plan)
 	err = r.arms(ctx)
@@ -247,6 +247,9 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 			return n, err
 		}
 		if part != nil {
+			if len(c.parts) == 0 {
+				part.Load.WarmupS = load.Warmup.Seconds() // once, before the first slice
+			}
 			part.Scenario, part.Arm, part.Block, part.Subject = r.plan.Record.Scenario, arm.name, block, c.player.subject
 			c.parts = append(c.parts, part)
 		}
@@ -284,8 +287,7 @@ func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 		c.faults = append(c.faults, c.child.failed)
 	}
 	for _, fault := range c.faults {
-		trial.Verdict.Valid = false
-		trial.Verdict.Reasons = append(trial.Verdict.Reasons, fault)
+		invalidate(trial, fault)
 	}
 	env := *r.run.Environment
 	env.Sysctls = r.sysctls

@@ -105,6 +105,9 @@ func checkTrial(t *testing.T, r *record.Record) {
 	if r.Arm == "told" && r.Counts.Sent != 100 {
 		t.Errorf("%s: sent %d, want 4 x 25", name, r.Counts.Sent)
 	}
+	if got := r.Load.WarmupS; got != 0.05 {
+		t.Errorf("%s: the record speaks of %v s of warm-up, it was 0.05 s once", name, got)
+	}
 	want := map[string]int{"sliced": 2, "told": 1}[r.Arm]
 	if len(r.Slices) != want {
 		t.Errorf("%s: %d slices, want %d", name, len(r.Slices), want)
@@ -316,4 +319,36 @@ func newCells(ctx context.Context, exe, scratch string, arm Arm, phases ...strin
 		return nil, nil, nil, errors.Join(err, release())
 	}
 	return r, cells, func() error { return errors.Join(stopAll(childrenOf(cells)), release()) }, nil
+}
+
+// TestFullDiskLeavesNoRunFolder runs on a disk of one page, which is taken.
+func TestFullDiskLeavesNoRunFolder(t *testing.T) {
+	small := t.TempDir()
+	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=4k"); err != nil {
+		t.Skipf("mount a tmpfs to fill: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(small, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(small, "taken"), make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	s, err := Decode("tiny.yaml", []byte(tiny))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPlan(s, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, run, err := Run(t.Context(), p, Play{Executable: "/bin/false", Dir: filepath.Join(small, "run")})
+	if !errors.Is(err, unix.ENOSPC) || run != nil || dir != "" {
+		t.Errorf("a full disk gave %q, %v, %v; want no run and ENOSPC", dir, run, err)
+	}
+	if left, _ := os.ReadDir(small); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
 }

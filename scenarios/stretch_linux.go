@@ -112,7 +112,6 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 		}
 		part.Incomplete = true // what the generator saw is kept
 	}
-	part.Load.WarmupS = load.Warmup.Seconds()
 	slice := record.Slice{
 		Order: position, OffsetS: start.Sub(r.run.Started).Seconds(), DurationS: wall.Seconds(),
 		Sent: part.Counts.Sent, OK: part.Counts.OK, RPSOK: part.RPS.OK,
