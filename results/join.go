@@ -101,7 +101,7 @@ func sameLoads(a, b ArmPlan) bool {
 // joinNotes say what a comparison of two runs cannot claim, and what else
 // differs between them.
 func joinNotes(base, candidate *Run) []string {
-	notes := []string{"The two were not interleaved: a machine that changed its speed between them (17-30 % was measured) cannot be told from a change of the server. `mslab run --subject` plays both in one run."}
+	notes := []string{"The two were not interleaved: a machine that changed its speed between them (17-30 % was measured) cannot be told from a change of the server. Play both in one run to tell."}
 	a, b := base.Environment, candidate.Environment
 	if a == nil || b == nil {
 		return append(notes, "The environment of at least one of the two is not known.")

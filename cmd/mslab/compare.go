@@ -70,6 +70,9 @@ func compare(cmd *cobra.Command, o compareOptions, names []string) error {
 	}
 	if minEffect == runsOwn {
 		minEffect = run.Plan.MinEffect
+		if run.Plan.MinEffectFrom == "" { // two loads, which nobody planned as a run
+			minEffect, _ = defaultMinEffect(results.WorkingHome().Runs)
+		}
 	}
 	if o.format == formatBenchstat {
 		return results.RenderBenchstat(cmd.OutOrStdout(), run)

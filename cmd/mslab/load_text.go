@@ -35,7 +35,7 @@ func printLoad(w io.Writer, format string, r *record.Record) error {
 func loadText(r *record.Record) string {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "%s: %s\n", label, fmt.Sprintf(format, args...))
+		b.WriteString(results.Wrap(label+": "+fmt.Sprintf(format, args...)) + "\n")
 	}
 	b.WriteString("\n")
 	if r.Incomplete {
