@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"time"
 
@@ -53,10 +52,12 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 		return "", nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if r.scratch, err = os.MkdirTemp("", "mslab-run-"); err != nil {
-		return "", nil, fmt.Errorf("run %s: make a folder for the servers' data: %w", plan.Record.Scenario, err)
+	data, err := newScratch()
+	if err != nil {
+		return "", nil, fmt.Errorf("run %s: %w", plan.Record.Scenario, err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.scratch)) }()
+	defer func() { err = errors.Join(err, data.remove()) }()
+	r.scratch = data.dir
 
 	r.run = &results.Run{Tool: play.Tool, Plan: plan.Record, Started: time.Now().UTC(), Incomplete: true,
 		Environment: environment(plan.cores), Notes: slices.Clone(plan.Notes)}
