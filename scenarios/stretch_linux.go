@@ -97,7 +97,11 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 		sampler = sampleThreads(c.child.pid)
 	}
 	start := time.Now()
-	part, err := loadgen.Run(ctx, load.offer(c.child.url))
+	// Making the requests takes time, too, before the first is sent.
+	var sending, drained time.Time
+	offer := load.offer(c.child.url)
+	offer.Started, offer.Drained = func() { sending = time.Now() }, func() { drained = time.Now() }
+	part, err := loadgen.Run(ctx, offer)
 	wall := time.Since(start)
 	var threads int64
 	if sampler != nil {
@@ -113,7 +117,7 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 		part.Incomplete = true // what the generator saw is kept
 	}
 	slice := record.Slice{
-		Order: position, OffsetS: start.Sub(r.run.Started).Seconds(), DurationS: wall.Seconds(),
+		Order: position, OffsetS: sending.Sub(r.run.Started).Seconds(), DurationS: drained.Sub(sending).Seconds(),
 		Sent: part.Counts.Sent, OK: part.Counts.OK, RPSOK: part.RPS.OK,
 		P50: part.Latency.P50, P99: part.Latency.P99, CalibrationNS: calibration,
 	}
