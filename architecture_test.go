@@ -30,6 +30,7 @@ var layers = map[string][]string{
 	"scenarios": {"server/...", "loadgen/...", "profile/...", "ebpf/...", "chaos/...", "pipeline/...", "results/..."},
 	"cmd": {"server/...", "loadgen/...", "profile/...", "ebpf/...", "chaos/...", "pipeline/...", "scenarios/...",
 		"results/..."},
+	"docs": {"results/..."},
 	"bench": {"server/...", "loadgen/...", "profile/...", "ebpf/...", "chaos/...", "pipeline/...", "scenarios/...",
 		"results/..."},
 }

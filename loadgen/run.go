@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -22,10 +21,6 @@ const (
 	closeWait = 20 * time.Millisecond
 	tickEvery = 10 * time.Millisecond // how often the engine looks at its own lag
 	saturated = 0.95                  // fraction of the time, running or waiting for a core, at which the engine is the bottleneck
-	// Little's law is asked of windows at least this long and full.
-	littleWindow   = time.Second
-	littleRequests = 1000
-	littleLimit    = 0.02
 )
 
 // session is what the parts of one run share.
@@ -197,6 +192,7 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 	if ended := t.ok + t.failed; ended > 0 {
 		r.Client.CPUPerRequest = float64(out.usage.cpu) / float64(ended)
 	}
+	r.Little = &record.Little{WindowNS: out.end - t.begin, InFlightNS: t.area, RequestsNS: t.summedTime(out.unfinished)}
 	r.Finalize()
 	r.Verdict = s.judge(r, out, ledgerErr)
 	return r
@@ -227,8 +223,8 @@ func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.
 	if ledgerErr != nil {
 		invalid(ledgerErr.Error())
 	}
-	if off, asked := s.littleOff(out); asked && off > littleLimit {
-		invalid(fmt.Sprintf("Little's law is off by %.1f %% (over 2 %%): requests were lost or timed wrongly", 100*off))
+	if err := r.CheckLittle(); err != nil {
+		invalid(err.Error())
 	}
 	if out.busy+out.waiting > saturated {
 		v.Comparable = false
@@ -238,18 +234,6 @@ func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.
 			100*out.busy, 100*out.waiting))
 	}
 	return v
-}
-
-// littleOff returns by how much the integral of requests in flight differs
-// from their summed time, as a fraction, and whether the window is long and
-// full enough to ask (J. D. C. Little, "A Proof for the Queuing Formula
-// L = λW", 1961).
-func (s *session) littleOff(out *outcome) (off float64, asked bool) {
-	t := s.measured
-	if out.end-t.begin < int64(littleWindow) || t.ok+t.failed < littleRequests || t.area == 0 {
-		return 0, false
-	}
-	return math.Abs(t.summedTime(out.unfinished)-t.area) / t.area, true
 }
 
 // progressReporter calls Progress from one goroutine, so that a slow callback

@@ -357,25 +357,22 @@ func TestALedgerThatCannotBeWrittenSpoilsTheRun(t *testing.T) {
 // TestLittlesLawNoticesLostTime: a request whose time is recorded wrongly, or
 // that is forgotten, shows between the two sides.
 func TestLittlesLawNoticesLostTime(t *testing.T) {
-	play := func(recorded int64) float64 {
-		s := &session{measured: newTally(time.Second)}
-		s.measured.open(0)
+	play := func(recorded time.Duration) *record.Record {
+		measured := newTally(time.Second)
+		measured.open(0)
 		const ms = int64(time.Millisecond)
 		for i := range int64(1000) {
-			s.measured.start(2 * i * ms)
-			s.measured.end(ending{start: (2*i+1)*ms - recorded, now: (2*i + 1) * ms, class: record.OK})
+			measured.start(2 * i * ms)
+			measured.end(ending{start: (2*i+1)*ms - int64(recorded), now: (2*i + 1) * ms, class: record.OK})
 		}
-		off, asked := s.littleOff(&outcome{end: 2000 * ms})
-		if !asked {
-			t.Fatal("the law was not asked")
-		}
-		return off
+		return &record.Record{Counts: record.Counts{OK: measured.ok},
+			Little: &record.Little{WindowNS: 2000 * ms, InFlightNS: measured.area, RequestsNS: measured.summedTime(0)}}
 	}
-	if off := play(int64(time.Millisecond)); off > 0.001 {
-		t.Errorf("right times are off by %v", off)
+	if err := play(time.Millisecond).CheckLittle(); err != nil {
+		t.Errorf("right times: %v", err)
 	}
-	if off := play(int64(960 * time.Microsecond)); off < littleLimit {
-		t.Errorf("times that are 4 %% short are off by %v only", off)
+	if err := play(960 * time.Microsecond).CheckLittle(); err == nil {
+		t.Error("times that are 4 % short are not noticed")
 	}
 }
 

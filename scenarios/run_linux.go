@@ -287,6 +287,10 @@ func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 	if c.child.failed != "" {
 		c.faults = append(c.faults, c.child.failed)
 	}
+	// A single stretch has been asked by the generator.
+	if err := trial.CheckLittle(); err != nil && len(c.parts) > 1 {
+		c.faults = append(c.faults, err.Error())
+	}
 	for _, fault := range c.faults {
 		invalidate(trial, fault)
 	}

@@ -20,7 +20,7 @@ func Merge(parts ...*Record) (*Record, error) {
 	sum.Counts = Counts{ByClass: map[Class]int64{}}
 	sum.Load.DurationS, sum.Load.WarmupS, sum.Load.Requests, sum.Load.RequestsPerClient = 0, 0, 0, 0
 	sum.RPS, sum.Client = RPS{}, Client{}
-	sum.Series, sum.Slices = nil, nil
+	sum.Series, sum.Slices, sum.Little = nil, nil, nil
 	sum.Verdict = Verdict{Valid: true, Comparable: true}
 	for _, p := range parts {
 		if p.Subject.Name != sum.Subject.Name || p.Scenario != sum.Scenario || p.Arm != sum.Arm || p.Block != sum.Block {
@@ -35,6 +35,7 @@ func Merge(parts ...*Record) (*Record, error) {
 		sum.addLoad(p.Load)
 		sum.addSeries(p.Series)
 		sum.Slices = append(sum.Slices, p.Slices...)
+		sum.Little = sum.Little.add(p.Little)
 		sum.Verdict.add(p.Verdict)
 	}
 	sum.finishRates()

@@ -32,6 +32,7 @@ type Record struct {
 	Server      *Server      `json:"server,omitempty"` // nil where the server could not be read
 	Client      Client       `json:"client"`
 	Environment *Environment `json:"environment,omitempty"`
+	Little      *Little      `json:"littles_law,omitempty"` // nil in records of older versions
 	Verdict     Verdict      `json:"verdict"`
 }
 
