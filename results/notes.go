@@ -160,6 +160,9 @@ func EnvironmentLine(e *record.Environment) string {
 			parts = append(parts, named.name+named.value)
 		}
 	}
+	if e.Steal > 0 {
+		parts = append(parts, "steal "+percent(e.Steal))
+	}
 	if e.CalibrationNS > 0 {
 		parts = append(parts, "socket round "+FormatNS(e.CalibrationNS))
 	}

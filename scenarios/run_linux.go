@@ -106,6 +106,7 @@ func (r *runner) finish(complete bool) error {
 	r.run.Ended = time.Now().UTC()
 	r.run.Incomplete = !complete
 	r.run.Environment.CalibrationNS = meanCalibration(r.run.Trials)
+	r.run.Environment.Steal = meanSteal(r.run.Trials)
 	if err := r.store.WriteRun(r.run); err != nil {
 		return err
 	}
@@ -178,6 +179,9 @@ type cell struct {
 	child  *child
 	parts  []*record.Record
 	faults []string // why the trial is invalid besides what its parts say
+
+	taken     disturbance // by others, during the slices
+	underLoad time.Duration
 }
 
 // block starts all subjects, plays their slices in turn and stops them.
@@ -294,11 +298,26 @@ func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 	for _, fault := range c.faults {
 		invalidate(trial, fault)
 	}
+	judgeDisturbance(trial, c.taken, c.underLoad, len(r.plan.cores.all))
 	env := *r.run.Environment
 	env.Sysctls = r.sysctls
+	if cores := len(r.plan.cores.all); c.underLoad > 0 && cores > 0 {
+		env.Steal = c.taken.steal / (c.underLoad.Seconds() * float64(cores))
+	}
 	env.CalibrationNS = meanCalibration([]*record.Record{trial})
 	trial.Environment = &env
 	trial.Verdict.Bottleneck = bottleneck(trial, r.plan.cores)
+}
+
+func meanSteal(trials []*record.Record) float64 {
+	if len(trials) == 0 {
+		return 0
+	}
+	var sum float64
+	for _, t := range trials {
+		sum += t.Environment.Steal
+	}
+	return sum / float64(len(trials))
 }
 
 func meanCalibration(trials []*record.Record) float64 {

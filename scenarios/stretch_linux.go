@@ -151,7 +151,8 @@ func (r *runner) account(ctx context.Context, c *cell, part *record.Record, befo
 		part.Server.ThreadsMax = max(threads, m.threads)
 	}
 	judge(part, counters["sink_pending"])
-	judgeDisturbance(part, before.disturbance, after.disturbance, wall, len(r.plan.cores.all))
+	c.taken.add(after.disturbance.since(before.disturbance))
+	c.underLoad += wall
 	if lost := part.Server.Counters["sink_errors"]; lost > 0 {
 		invalidate(part, fmt.Sprintf("the server could not write %d batches to its file", lost))
 	}

@@ -41,30 +41,38 @@ type disturbance struct {
 	throttled int64   // periods in which the cgroup's quota ran out
 }
 
-// stealLimit is the share of all cores' time that other virtual machines may
-// take of a slice before its rates mean nothing.
+// since is what was taken between two readings.
+func (d disturbance) since(before disturbance) disturbance {
+	return disturbance{d.steal - before.steal, d.throttled - before.throttled}
+}
+
+func (d *disturbance) add(o disturbance) {
+	d.steal += o.steal
+	d.throttled += o.throttled
+}
+
 const (
-	stealLimit = 0.01
-	// stealTicks is more than one tick of the kernel's clock of 10 ms, in
-	// seconds: a single tick would strike any short slice.
-	stealTicks = 0.015
+	// stealLimit is the share of all cores' time that other virtual machines may
+	// take of a trial before its rates mean nothing. Below it the slices, which
+	// take turns, share it out among the subjects.
+	stealLimit = 0.05
+	// stealTick is the kernel's unit of steal in seconds; less cannot be told.
+	stealTick = 0.01
 )
 
-// judgeDisturbance strikes rates and latencies of a stretch during which the
-// machine was not all ours.
-func judgeDisturbance(r *record.Record, before, after disturbance, wall time.Duration, cores int) {
+// judgeDisturbance strikes rates and latencies of a trial during which the
+// machine was not all ours: taken while it was under load for so long.
+func judgeDisturbance(r *record.Record, taken disturbance, load time.Duration, cores int) {
 	strike := func(reason string) {
 		r.Verdict.Comparable = false
 		r.Verdict.Reasons = append(r.Verdict.Reasons, reason)
 	}
-	if total := wall.Seconds() * float64(cores); total > 0 {
-		stolen := after.steal - before.steal
-		if share := stolen / total; share > stealLimit && stolen > stealTicks {
-			strike(fmt.Sprintf("other virtual machines took %.1f %% of the cores (steal)", 100*share))
-		}
+	total := load.Seconds() * float64(cores)
+	if total > 0 && taken.steal > stealLimit*total && taken.steal > 1.5*stealTick {
+		strike(fmt.Sprintf("other virtual machines took %.1f %% of the cores (steal)", 100*taken.steal/total))
 	}
-	if n := after.throttled - before.throttled; n > 0 {
-		strike(fmt.Sprintf("the cgroup's CPU quota ran out %d times", n))
+	if taken.throttled > 0 {
+		strike(fmt.Sprintf("the cgroup's CPU quota ran out %d times", taken.throttled))
 	}
 }
 

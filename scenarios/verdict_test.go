@@ -57,13 +57,15 @@ func TestJudgeDisturbance(t *testing.T) {
 	}{
 		{"quiet", 0, 0, time.Second, true, ""},
 		{"one tick", 0.01, 0, 100 * time.Millisecond, true, ""},
-		{"1 % of two cores is borne", 0.02, 0, time.Second, true, ""},
-		{"steal", 0.05, 0, time.Second, false, "2.5 %"},
+		{"5 % of two cores are borne", 0.1, 0, time.Second, true, ""},
+		{"steal", 0.15, 0, time.Second, false, "7.5 %"},
 		{"throttled", 0, 2, time.Second, false, "ran out 2 times"},
 	}
 	for _, c := range cases {
 		r := &record.Record{Verdict: record.Verdict{Valid: true, Comparable: true}}
-		judgeDisturbance(r, disturbance{steal: 7, throttled: 3}, disturbance{7 + c.steal, 3 + c.throttled}, c.wall, 2)
+		taken := disturbance{steal: 1, throttled: 1}
+		taken.add(disturbance{7 + c.steal, 3 + c.throttled}.since(disturbance{steal: 8, throttled: 4}))
+		judgeDisturbance(r, taken, c.wall, 2)
 		if r.Verdict.Comparable != c.comparable || !r.Verdict.Valid || !strings.Contains(strings.Join(r.Verdict.Reasons, ""), c.wantInReason) {
 			t.Errorf("%s: %+v", c.name, r.Verdict)
 		}

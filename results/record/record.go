@@ -184,6 +184,7 @@ type Environment struct {
 	Cgroup        string            `json:"cgroup"`
 	Lockdown      string            `json:"lockdown"`
 	CalibrationNS float64           `json:"calibration_ns"`
+	Steal         float64           `json:"steal"` // share of the cores that other virtual machines took under load, in [0, 1]
 }
 
 // Verdict says what a trial may be used for.

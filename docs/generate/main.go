@@ -1,13 +1,16 @@
-// Command picture draws the README's picture: the tables that `mslab run` prints
-// of the committed reference run, as they stand in a terminal.
+// Command generate keeps the documents true to the committed reference runs: it
+// draws the README's picture and writes the tables of docs/phases.md anew.
 //
-//	go run ./docs/picture results/reference/phases docs/img/phases.svg
+//	generate picture RUN FILE.svg    the first table of a run, as a terminal shows it
+//	generate tables FILE.md          what stands between its table marks
 package main
+
+//go:generate go run . picture ../../results/reference/shows ../img/shows.svg
+//go:generate go run . tables ../phases.md
 
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,43 +19,41 @@ import (
 	"mslab/results"
 )
 
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(arguments []string) error {
+	switch {
+	case len(arguments) == 3 && arguments[0] == "picture":
+		return picture(arguments[1], arguments[2])
+	case len(arguments) == 2 && arguments[0] == "tables":
+		return writeTables(arguments[1])
+	}
+	return fmt.Errorf("want picture RUN FILE.svg or tables FILE.md, not %q", arguments)
+}
+
 const (
-	command    = "$ mslab run phases"
-	tables     = 1 // of the run's; the first is the ranked one
 	fontSize   = 14
 	charWidth  = 8.43 // of the font, at its size
 	lineHeight = 19
 	margin     = 16
 )
 
-func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: picture RUN FILE.svg")
-		os.Exit(2)
-	}
-	if err := draw(os.Args[1], os.Args[2]); err != nil {
-		fmt.Fprintln(os.Stderr, "picture:", err)
-		os.Exit(1)
-	}
-}
-
-func draw(dir, file string) error {
-	run, err := results.OpenRun(dir)
+// picture draws the first table of a run.
+func picture(dir, file string) error {
+	tables, name, err := tablesOf(dir)
 	if err != nil {
 		return err
-	}
-	drawn, err := results.Tables(run, -1)
-	if err != nil {
-		return err
-	}
-	if len(drawn) < tables {
-		return errors.New("the run has no table")
 	}
 	var text bytes.Buffer
-	if err := results.RenderText(&text, drawn[:tables]); err != nil {
+	if err := results.RenderText(&text, tables[:1]); err != nil {
 		return err
 	}
-	svg, err := terminal(command + "\n" + strings.TrimRight(text.String(), "\n"))
+	svg, err := terminal("$ mslab run " + name + "\n" + strings.TrimRight(text.String(), "\n"))
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,18 @@ func draw(dir, file string) error {
 		return fmt.Errorf("write the picture: %w", err)
 	}
 	return nil
+}
+
+func tablesOf(dir string) (tables []results.Table, scenario string, err error) {
+	run, err := results.OpenRun(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	tables, err = results.Tables(run, -1)
+	if err == nil && len(tables) == 0 {
+		err = fmt.Errorf("draw the tables of %s: it has none", dir)
+	}
+	return tables, run.Plan.Scenario, err
 }
 
 // terminal sets text in a dark window, one element a line. The colours hold a
