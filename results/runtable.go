@@ -48,7 +48,9 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 				rank.Detail, kernel.Detail = overview, overview
 				tables = append(tables, rank, kernel, detail(v.successTable()))
 			} else {
-				tables = append(tables, v.tailTable(), detail(v.waitTable()))
+				waits := v.waitTable()
+				waits.Detail = rankedArms(run) > 0 // elsewhere the waits are the point
+				tables = append(tables, v.tailTable(), waits)
 			}
 		}
 	}
