@@ -280,7 +280,8 @@ func TestPipelining(t *testing.T) {
 // TestAccounting lets 100 concurrent clients send valid and invalid bodies and
 // holds the counters and the file against what was sent.
 func TestAccounting(t *testing.T) {
-	const clients, each = 100, 20
+	const clients = 100
+	each := soaked(20, 1000)
 	forEachPhase(t, func(t *testing.T, phase server.Phase) {
 		r := start(t, phase, func(c *server.Config) { c.RateLimit = 1 << 20; c.Recipe.Listen = "backlog1024" })
 		var wait sync.WaitGroup

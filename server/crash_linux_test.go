@@ -25,7 +25,7 @@ import (
 func TestKilledServerKeepsWhatItWrote(t *testing.T) {
 	dir := t.TempDir()
 	acknowledged := map[string]bool{}
-	for round := range 5 {
+	for round := range soaked(5, 100) {
 		loadUntilKilled(t, dir, round, acknowledged)
 	}
 	if len(acknowledged) == 0 {

@@ -3,11 +3,20 @@ package server_test
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 )
 
 func newContext() (context.Context, context.CancelFunc) {
 	return context.WithCancel(context.Background())
+}
+
+// soaked is how often a test does what it does: many times under make soak.
+func soaked(short, long int) int {
+	if os.Getenv("MSLAB_SOAK") != "" {
+		return long
+	}
+	return short
 }
 
 func newRequest(url, body, client string) (*http.Request, error) {
