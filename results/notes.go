@@ -18,7 +18,7 @@ func (v *view) rankNotes(comparisons map[string]Comparison, minEffect float64) [
 		played += " of " + FormatNS(v.arm.SliceS*1e9)
 	}
 	effect := fmt.Sprintf("min effect %s%s", percent(minEffect), v.run.effectSource(minEffect))
-	notes := []string{played + "; " + effect + "; ~ is no significant difference from the one before."}
+	notes := []string{played + "; " + effect + "; ~ is no significant difference from the one before, corrected for the number of rows; an interval is its row's own."}
 	if mde := detectable(comparisons); mde != "" {
 		notes = append(notes, "Found with a chance of 90 %: a difference of "+mde+".")
 	}

@@ -54,7 +54,7 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 			t.Notes = append(t.Notes, fmt.Sprintf("%s: too few to tell, %d blocks of %d needed.", after.subject.Title(), c.Blocks, c.BlocksNeeded))
 		}
 	}
-	t.Notes = append(t.Notes, fmt.Sprintf("min effect %s%s; ~ is no significant difference; Holm over all rows that were played.", percent(minEffect), run.effectSource(minEffect)))
+	t.Notes = append(t.Notes, fmt.Sprintf("min effect %s%s; ~ is no significant difference, corrected for the number of rows; an interval is its row's own.", percent(minEffect), run.effectSource(minEffect)))
 	return t, nil
 }
 
