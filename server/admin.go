@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"time"
 )
 
@@ -16,6 +15,7 @@ type admin struct {
 	listener net.Listener
 	http     http.Server
 	done     chan error
+	stop     context.CancelFunc // ends what takes its time, such as a profile
 }
 
 func listenAdmin(address string) (*admin, error) {
@@ -28,7 +28,12 @@ func listenAdmin(address string) (*admin, error) {
 
 // start answers until close.
 func (a *admin) start(s *Server) {
-	a.http = http.Server{Handler: adminRoutes(s), ReadHeaderTimeout: 10 * time.Second}
+	var requests context.Context
+	requests, a.stop = context.WithCancel(context.Background())
+	a.http = http.Server{
+		Handler: adminRoutes(s), ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return requests },
+	}
 	go func() { a.done <- a.http.Serve(a.listener) }()
 }
 
@@ -52,11 +57,8 @@ func adminRoutes(s *Server) http.Handler {
 		writeAnswer(w, status, "application/json", body)
 	})
 	routes.HandleFunc("POST /clock", s.moveClock)
-	routes.HandleFunc("/debug/pprof/", pprof.Index)
-	routes.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	profiles := &profiles{server: s}
+	profiles.addRoutes(routes)
 	return routes
 }
 
@@ -87,8 +89,9 @@ func (a *admin) address() string { return a.listener.Addr().String() }
 func (a *admin) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	a.stop()
 	if err := a.http.Shutdown(ctx); err != nil {
-		_ = a.http.Close() // a profile was being taken: cut it
+		_ = a.http.Close() // a trace was being taken: cut it
 	}
 	if err := <-a.done; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve admin: %w", err)
