@@ -46,7 +46,7 @@ func startChild(ctx context.Context, sp *spawner, exe, root string, p player, fl
 		return nil, fmt.Errorf("start %s: make its data folder: %w", p.subject.Name, err)
 	}
 	c := &child{name: p.subject.Name, dir: dir, stdout: newAddresses(), stderr: &tail{limit: 8 << 10}, ended: make(chan struct{}),
-		http: &http.Client{Timeout: adminTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
+		http: adminClient()}
 	c.cmd = exec.Command(exe, serveArgs(p, flags, dir)...)
 	c.cmd.Dir = root
 	c.cmd.Env = childEnv(os.Environ())
@@ -71,6 +71,10 @@ func startChild(ctx context.Context, sp *spawner, exe, root string, p player, fl
 		return nil, err
 	}
 	return c, nil
+}
+
+func adminClient() *http.Client {
+	return &http.Client{Timeout: adminTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
 }
 
 func serveArgs(p player, flags map[string]string, dir string) []string {

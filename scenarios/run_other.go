@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"mslab/results"
+	"mslab/results/record"
 )
 
 // Run plays a plan; it needs Linux.
@@ -26,4 +27,9 @@ func ProbeNamespace() error {
 // InNamespace runs this program in namespaces of its own; it needs Linux.
 func InNamespace(context.Context, []string, Stdio) (exit int, err error) {
 	return 0, ProbeNamespace()
+}
+
+// UnderLoad puts a phase under load while something looks; it needs Linux.
+func UnderLoad(context.Context, Loaded, Look) (*record.Record, error) {
+	return nil, fmt.Errorf("put a phase under load: not supported on %s: the phases are built on Linux system calls", runtime.GOOS)
 }
