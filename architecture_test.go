@@ -42,6 +42,7 @@ var homes = []struct{ library, home string }{
 	{"github.com/olekukonko/tablewriter", "results"},
 	{"github.com/montanaflynn/stats", "results"},
 	{"github.com/cilium/ebpf", "ebpf/..."},
+	{"github.com/google/pprof/driver", "cmd/..."}, // its profile package is the format, which others speak
 }
 
 // hotPackages lists all that the packages on the measured paths may depend on
@@ -133,6 +134,11 @@ func TestCheckImport(t *testing.T) {
 		{"scenarios", "github.com/spf13/cobra", false},
 		{"results", "github.com/olekukonko/tablewriter/tw", true},
 		{"results/record", "github.com/olekukonko/tablewriter", false},
+		{"profile", "mslab/results", true},
+		{"profile", "mslab/scenarios", false},
+		{"profile", "mslab/server/registry", false},
+		{"profile", "github.com/google/pprof/profile", true},
+		{"profile", "github.com/google/pprof/driver", false},
 		{"utils", "mslab/server", false},
 		{"loadgen", "strings", true},
 	} {

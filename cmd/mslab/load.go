@@ -166,7 +166,7 @@ func (o *loadOptions) resolveTarget(args []string, metricsGiven bool) error {
 		}
 		return nil
 	}
-	entry, err := liveServer(registry.Dir())
+	entry, err := liveServer(registry.Dir(), choice{otherwise: "give a URL", by: "the URL"})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
+			env.Setenv("PID", strconv.Itoa(os.Getpid())) // of a process that is no server
 			return nil
 		},
 		Condition: condition,

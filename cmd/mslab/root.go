@@ -25,11 +25,13 @@ func commands(args []string) (first, more []*cobra.Command) {
 		newLoadCommand(),
 		newRunCommand(args),
 		newCompareCommand(),
+		newProfileCommand(),
 	}
 	more = []*cobra.Command{
 		newResultsCommand(),
 		newPhasesCommand(),
 		newLogCommand(),
+		newPprofCommand(),
 		newVersionCommand(),
 	}
 	return first, more

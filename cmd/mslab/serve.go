@@ -32,7 +32,7 @@ type serveOptions struct {
 }
 
 func newServeCommand() *cobra.Command {
-	o := serveOptions{overrides: map[server.Stage]*string{}}
+	var o serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve [--phase N|NAME]",
 		Short: "Start the metrics-ingestion server in one of its phases",
@@ -65,12 +65,20 @@ stop it: it answers what it has taken in, writes it to the file, and exits 0.`,
 	f.DurationVar(&c.SinkDelay, "sink-delay", 0, "sleep in each file write (with --fault-hooks)")
 	f.BoolVar(&o.register, "register", true, "let mslab load find this server")
 	_ = f.MarkHidden("register") // it exists
-	for _, info := range server.Stages() {
-		o.overrides[info.Stage] = f.String(string(info.Stage), "", "override: "+info.About+stageValues(info))
-		_ = cmd.RegisterFlagCompletionFunc(string(info.Stage), cobra.FixedCompletions(variantNames(info), cobra.ShellCompDirectiveNoFileComp))
-	}
+	o.overrides = addStageFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("phase", cobra.FixedCompletions(phaseNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// addStageFlags adds a flag for each stage that a phase's own choice can be
+// overridden with.
+func addStageFlags(cmd *cobra.Command) map[server.Stage]*string {
+	overrides := map[server.Stage]*string{}
+	for _, info := range server.Stages() {
+		overrides[info.Stage] = cmd.Flags().String(string(info.Stage), "", "override: "+info.About+stageValues(info))
+		_ = cmd.RegisterFlagCompletionFunc(string(info.Stage), cobra.FixedCompletions(variantNames(info), cobra.ShellCompDirectiveNoFileComp))
+	}
+	return overrides
 }
 
 func variantNames(info server.StageInfo) []string {

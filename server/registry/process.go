@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// processExists asks by signal 0; EPERM means that it exists and is another
-// user's.
-func processExists(pid int) bool {
+// Running tells whether there is a process of this id. It asks by signal 0;
+// EPERM means that it exists and is another user's.
+func Running(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }

@@ -111,7 +111,7 @@ func removeFile(path string) error {
 
 // alive tells whether the entry's process still runs and is the same.
 func alive(entry Entry) bool {
-	if entry.PID <= 0 || !processExists(entry.PID) {
+	if entry.PID <= 0 || !Running(entry.PID) {
 		return false
 	}
 	ticks, err := startTicks(entry.PID)

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	pprofile "github.com/google/pprof/profile"
+)
+
+type profileTable struct {
+	Tables []struct {
+		Title string
+		Rows  []struct {
+			Function   string
+			Flat, Cum  float64
+			FlatShare  float64  `json:"flat_share"`
+			PerRequest *float64 `json:"per_request"`
+		}
+		Notes []string
+	}
+}
+
+// takeProfile runs mslab profile in a folder and returns its table.
+func takeProfile(t *testing.T, dir string, args ...string) profileTable {
+	t.Helper()
+	cmd, stdout, stderr := start(t, dir, append([]string{"profile"}, args...)...)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("mslab profile %v: %v\n%s", args, err, stderr)
+	}
+	var table profileTable
+	if err := json.Unmarshal(stdout.Bytes(), &table); err != nil || len(table.Tables) != 1 {
+		t.Fatalf("mslab profile %v: %v in\n%s", args, err, stdout)
+	}
+	return table
+}
+
+// TestProfileNamesTheParser profiles large bodies under the quadratic and the
+// linear parser, and reads the file with go tool pprof.
+func TestProfileNamesTheParser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("loads servers for seconds: skipped by -short")
+	}
+	dir := t.TempDir()
+	has := func(phase string) bool {
+		table := takeProfile(t, dir, "cpu", "--phase", phase, "--metrics", "300", "--duration", "2s", "-n", "5", "--json", "-o", phase+".pb.gz")
+		for _, row := range table.Tables[0].Rows {
+			if strings.Contains(row.Function, "Quadratic") {
+				return true
+			}
+		}
+		return false
+	}
+	if !has("2") {
+		t.Error("phase 2 under bodies of 300 metrics: no function of parseQuadratic among the first 5")
+	}
+	if has("3") {
+		t.Error("phase 3 parses in one pass, and a function of parseQuadratic is among the first 5")
+	}
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-nodecount", "5", filepath.Join(dir, "2.pb.gz")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Quadratic") {
+		t.Errorf("go tool pprof: %v\n%s", err, out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestProfileAgreesWithTheFile profiles a server that threads do not leave, and
+// holds what is printed against the file, against go tool pprof, and the sampled
+// time against the process' clock.
+func TestProfileAgreesWithTheFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("loads a server for seconds: skipped by -short")
+	}
+	dir := t.TempDir()
+	table := takeProfile(t, dir, "cpu", "--phase", "5", "--duration", "3s", "--json", "-o", "cpu.pb.gz")
+	file, err := os.Open(filepath.Join(dir, "cpu.pb.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	p, err := pprofile.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total float64
+	for _, s := range p.Sample {
+		total += float64(s.Value[1])
+	}
+	first := table.Tables[0].Rows[0]
+	if math.Abs(first.Flat/total-first.FlatShare) > 1e-9 {
+		t.Errorf("%s: flat %v of %v, printed share %v", first.Function, first.Flat, total, first.FlatShare)
+	}
+	if first.PerRequest == nil || *first.PerRequest <= 0 {
+		t.Errorf("%s: no figure for a request", first.Function)
+	}
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-unit", "ms", "-nodecount", "1", filepath.Join(dir, "cpu.pb.gz")).CombinedOutput()
+	row := regexp.MustCompile(`(?m)^\s*([0-9.]+)ms\s.*` + regexp.QuoteMeta(first.Function) + `( \(inline\))?$`).FindStringSubmatch(string(out))
+	if err != nil || row == nil {
+		t.Fatalf("go tool pprof does not have %s first: %v\n%s", first.Function, err, out)
+	}
+	var ms float64
+	if err := json.Unmarshal([]byte(row[1]), &ms); err != nil || math.Abs(ms-first.Flat/1e6) > 0.5 {
+		t.Errorf("%s: flat %v ms by go tool pprof, %v ns by ours", first.Function, ms, first.Flat)
+	}
+	notes := strings.Join(table.Tables[0].Notes, "\n")
+	if !strings.Contains(notes, "the process' clock says") || !strings.Contains(notes, "Cost of the profiler: CPU per request") {
+		t.Errorf("notes:\n%s", notes)
+	}
+}
+
+// TestProfiledServerEnds kills the server while it is profiled: one line, exit 1
+// and no file.
+func TestProfiledServerEnds(t *testing.T) {
+	dir := t.TempDir()
+	server, _, _ := start(t, dir, "serve", "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "data")
+	waitFor(t, "the server", func() bool { found, _ := filepath.Glob(filepath.Join(dir, "mslab", "*.json")); return len(found) == 1 })
+	cmd, stdout, stderr := start(t, dir, "profile", "allocs", "--duration", "30s", "-o", "allocs.pb.gz")
+	waitFor(t, "the profile to begin", func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".allocs*.tmp")); return len(found) == 1 })
+	time.Sleep(300 * time.Millisecond)
+	_ = server.Process.Kill()
+	_ = server.Wait()
+	_ = cmd.Wait()
+	said := strings.TrimPrefix(stderr.String(), "profiling allocs of phase 7 keepalive ")
+	_, said, _ = strings.Cut(said, "\n")
+	if cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || !strings.HasPrefix(said, "mslab: ") || strings.Count(said, "\n") != 1 || !strings.Contains(said, "the process has ended") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", cmd.ProcessState.ExitCode(), stdout, said)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*allocs*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestInterruptedProfile wants the signal's exit code, no file and no server.
+func TestInterruptedProfile(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a server: Linux")
+	}
+	dir := t.TempDir()
+	cmd, _, stderr := start(t, dir, "profile", "cpu", "--phase", "5", "--duration", "1m")
+	waitFor(t, "the profile to begin", func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".cpu-pool*.tmp")); return len(found) == 1 })
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 130 || !strings.HasSuffix(stderr.String(), "mslab: interrupted by SIGINT\n") {
+		t.Errorf("exit code %d; stderr: %q", got, stderr)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*cpu-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
