@@ -12,7 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const defaultMaxThreads = 4000
+// DefaultMaxThreads is how many threads for connections a server may have
+// unless told otherwise; it never takes more than half of what the system
+// leaves.
+const DefaultMaxThreads = 4000
 
 // threadBudget is how many threads for connections may exist at once. It is
 // asked before a thread is made: once clone(2) fails, the Go runtime ends the
@@ -26,7 +29,7 @@ type threadBudget struct {
 // of what the system leaves this process now.
 func newThreadBudget(asked int) *threadBudget {
 	if asked == 0 {
-		asked = defaultMaxThreads
+		asked = DefaultMaxThreads
 	}
 	return &threadBudget{limit: int64(max(1, min(asked, threadsLeft()/2)))}
 }
@@ -41,16 +44,34 @@ func (b *threadBudget) take() bool {
 
 func (b *threadBudget) give() { b.used.Add(-1) }
 
-// threadsLeft is how many further threads threads-max, pids.max and
-// RLIMIT_NPROC leave. What cannot be read does not limit.
-func threadsLeft() int {
-	left := readNumber("/proc/sys/kernel/threads-max") - allThreads()
+// ThreadLimit is one of the system's limits on threads.
+type ThreadLimit struct {
+	Name string // of the setting
+	Left int    // further threads that it leaves this process
+}
+
+// ThreadLimits reads the limits that bind this process: threads-max, pids.max
+// of its cgroup and those around it, RLIMIT_NPROC. What cannot be read does not
+// limit.
+func ThreadLimits() []ThreadLimit {
 	membership, _ := os.ReadFile("/proc/self/cgroup")
-	left = min(left, pidsLeft("/sys/fs/cgroup", string(membership)))
+	limits := []ThreadLimit{
+		{"kernel.threads-max", readNumber("/proc/sys/kernel/threads-max") - allThreads()},
+		{"pids.max", pidsLeft("/sys/fs/cgroup", string(membership))},
+	}
 	var limit unix.Rlimit
 	// The superuser is exempt from RLIMIT_NPROC (fork(2), EAGAIN).
 	if unix.Geteuid() != 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < unlimited {
-		left = min(left, int(limit.Cur)-threadsOfUser(uint32(unix.Geteuid())))
+		limits = append(limits, ThreadLimit{"RLIMIT_NPROC", int(limit.Cur) - threadsOfUser(uint32(unix.Geteuid()))})
+	}
+	return slices.DeleteFunc(limits, func(l ThreadLimit) bool { return l.Left >= unlimited/2 })
+}
+
+// threadsLeft is how many further threads all limits together leave.
+func threadsLeft() int {
+	left := unlimited
+	for _, l := range ThreadLimits() {
+		left = min(left, l.Left)
 	}
 	return max(0, left)
 }
