@@ -70,6 +70,11 @@ func readRun(dir string) (*Run, error) {
 	if err := run.Plan.check(); err != nil {
 		return nil, fmt.Errorf("read run: %s: %w", path, err)
 	}
+	for _, p := range run.Predictions {
+		if err := p.Check(&run.Plan); err != nil {
+			return nil, fmt.Errorf("read run: %s: %w", path, err)
+		}
+	}
 	return run, nil
 }
 

@@ -100,6 +100,8 @@ type Run struct {
 	Environment *record.Environment `json:"environment,omitempty"`
 	Order       []Played            `json:"order,omitempty"`
 	Notes       []string            `json:"notes,omitempty"` // what the reader of the tables must know
+	// Predictions were stored before the first trial was played.
+	Predictions []Prediction `json:"predictions,omitempty"`
 
 	Dir    string           `json:"-"` // where it was read from
 	Trials []*record.Record `json:"-"` // in the order of their names

@@ -10,11 +10,12 @@ import (
 	"mslab/results/record"
 )
 
-// Tables draws a run: for each ranked arm and load the comparison of CPU per
-// request with the rates beside it, latency with the kernel's counters, and the
-// four success rates; for each other arm success, tail and waits without a
-// ranking; last the figures that others claimed beside ours. minEffect < 0
-// takes the plan's.
+// Tables draws a run: what was predicted of it beside what was measured, if
+// anything was; for each ranked arm and load the comparison of CPU per request
+// with the rates beside it, latency with the kernel's counters, and the four
+// success rates; for each other arm success, tail and waits without a ranking;
+// last the figures that others claimed beside ours. minEffect < 0 takes the
+// plan's.
 func Tables(run *Run, minEffect float64) ([]Table, error) {
 	if minEffect < 0 {
 		minEffect = run.Plan.MinEffect
@@ -25,6 +26,11 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 	}
 	trials := indexTrials(run)
 	var tables []Table
+	if predictions, ok, err := PredictionsTable(run); err != nil {
+		return nil, err
+	} else if ok {
+		tables = append(tables, predictions)
+	}
 	overview := rankedArms(run) > 1
 	if overview {
 		t, err := overviewTable(run, trials, comparisons, minEffect)
