@@ -22,6 +22,8 @@ type Play struct {
 	// runs, named by the scenario and the time.
 	Dir  string
 	Tool record.Tool
+	// Predictions are stored with the run before its first trial is played.
+	Predictions []results.Prediction
 	// Progress gets lines for the user; nil is silent. Live writes one line over
 	// and over, for a terminal.
 	Progress io.Writer

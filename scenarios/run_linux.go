@@ -37,6 +37,11 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	if plan.namespace && !Inside() {
 		return "", nil, fmt.Errorf("run %s: it wants a network namespace of its own", plan.Record.Scenario)
 	}
+	for _, p := range play.Predictions {
+		if err := p.Check(&plan.Record); err != nil {
+			return "", nil, fmt.Errorf("run %s: %w", plan.Record.Scenario, err)
+		}
+	}
 	if Inside() {
 		if err := loopbackUp(); err != nil {
 			return "", nil, err
@@ -60,7 +65,7 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	r.scratch = data.dir
 
 	r.run = &results.Run{Tool: play.Tool, Plan: plan.Record, Started: time.Now().UTC(), Incomplete: true,
-		Environment: environment(plan.cores), Notes: slices.Clone(plan.Notes)}
+		Environment: environment(plan.cores), Notes: slices.Clone(plan.Notes), Predictions: slices.Clone(play.Predictions)}
 	r.note(r.caveats()...)
 	if r.store, err = play.newStore(plan.Record.Scenario, r.run.Started); err != nil {
 		return "", nil, err
