@@ -202,6 +202,11 @@ func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o
 	if err != nil {
 		return err
 	}
+	return checkValid(dir, run)
+}
+
+// checkValid is the error of a run that has no valid trial of something.
+func checkValid(dir string, run *results.Run) error {
 	if empty := cellsWithoutTrial(run); len(empty) > 0 {
 		return withExit(exitInvalid, fmt.Errorf("the run is invalid: no valid trial of %s; mslab results show %s says why", strings.Join(empty, ", "), dir))
 	}
