@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -57,8 +58,5 @@ func doctorOptions() doctor.Options {
 
 func examine(ctx context.Context, stdout io.Writer, format string) error {
 	checked := doctor.Run(ctx, doctor.Checks(doctorOptions()))
-	if err := ctx.Err(); err != nil {
-		return err // interrupted: what was not tried would be listed as broken
-	}
-	return results.RenderChecks(stdout, format, checked)
+	return errors.Join(results.RenderChecks(stdout, format, checked), ctx.Err())
 }

@@ -59,8 +59,24 @@ func TestRunIsBounded(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if g := Run(ended, checks[3:])[0]; g.OK || !strings.Contains(g.Why, "not tried") {
-		t.Errorf("after the end: %+v", g)
+	if g := try(ended, checks[3]); g.OK || !strings.Contains(g.Why, "not tried") {
+		t.Errorf("with the time used up: %+v", g)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	checks := []results.Check{
+		{Name: "works", Try: func(context.Context) results.Finding { return results.Works("tried") }},
+		{Name: "is cut short", Try: func(ctx context.Context) results.Finding {
+			cancel()
+			<-ctx.Done()
+			return results.Fails("mend it", "cut short")
+		}},
+		{Name: "comes too late", Try: func(context.Context) results.Finding { return results.Works("tried") }},
+	}
+	if got := Run(ctx, checks); len(got) != 1 || got[0].Name != "works" {
+		t.Errorf("made: %+v", got)
 	}
 }
 
