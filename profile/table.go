@@ -204,6 +204,9 @@ func (t *Taken) agreement(sampled time.Duration) string {
 		}
 	}
 	text := fmt.Sprintf("%d samples stand for %s of CPU; the process' clock says %s", samples, results.FormatNS(float64(sampled)), results.FormatNS(float64(clock)))
+	if t.Window.Requests > 0 {
+		text += fmt.Sprintf(" (%s a request)", results.FormatNS(perRequest(t.Window)))
+	}
 	if clock <= 0 {
 		return text + "."
 	}
@@ -213,7 +216,7 @@ func (t *Taken) agreement(sampled time.Duration) string {
 	case samples < fewSamples:
 		text += " So few samples cannot agree better."
 	case off < 0:
-		text += " The Go profiler gives each thread a timer, at which the kernel looks only at its tick (4ms at 250 Hz): threads that end sooner, such as one a request (phases 1 to 4), are hardly sampled, and of threads that run in short turns a sample is lost now and then. Shares tell of the threads that live longer."
+		text += " The Go profiler asks each thread's own clock, at which the kernel looks only at its tick (every 4ms at 250 Hz): threads that end before one, such as one for each request (phases 1 to 4), are hardly sampled, and threads that run in shorter turns lose samples. Trust the order, not the sums."
 	default:
 		text += " The profile holds more than the process ran: do not use it."
 	}

@@ -88,3 +88,42 @@ func TestFormatBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestStages(t *testing.T) {
+	s := Stages{Package: "mslab/server", Names: map[string]string{"parseQuadratic": "parse quadratic", "execPool": "exec pool"}}
+	for function, want := range map[string]string{
+		"mslab/server.parseQuadratic":        "parse quadratic",
+		"mslab/server.parseQuadratic.func1":  "parse quadratic",
+		"mslab/server.(*execPool).worker":    "exec pool",
+		"mslab/server.execPool.worker":       "exec pool",
+		"mslab/server.parseQuadraticFaster":  "",
+		"mslab/server/wire.parseQuadratic":   "",
+		"other.parseQuadratic":               "",
+		"mslab/server.(*linearParser).value": "",
+	} {
+		if got := s.of(function); got != want {
+			t.Errorf("%s is of stage %q, want %q", function, got, want)
+		}
+	}
+	p := made(map[int64][]string{
+		300: {"runtime.memmove", "mslab/server.parseQuadratic", "mslab/server.(*execPool).worker"},
+		200: {"write", "mslab/server.(*execPool).worker"},
+		100: {"runtime.gc"},
+	})
+	taken := &Taken{Kind: Kinds()[0], Profile: p, Window: Window{Requests: 10}}
+	table, ok := taken.StageTable(s)
+	if !ok || len(table.Rows) != 3 {
+		t.Fatalf("%v, %v", ok, table)
+	}
+	for i, want := range []struct {
+		name       string
+		value, per float64
+	}{{"parse quadratic", 300, 30}, {"exec pool", 200, 20}, {outside, 100, 10}} {
+		if row := table.Rows[i]; row[0].Text != want.name || row[1].Value != want.value || row[3].Value != want.per {
+			t.Errorf("row %d: %v, want %v", i, row, want)
+		}
+	}
+	if _, ok := taken.StageTable(Stages{Package: "other"}); ok {
+		t.Error("a table of no stage")
+	}
+}

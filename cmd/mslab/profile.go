@@ -166,11 +166,8 @@ func (o *profileOptions) run(ctx context.Context, stdout, stderr io.Writer, urls
 	if entry.Admin == "" {
 		return fmt.Errorf(`profile the server with pid %d: it has no admin listener; start it without --admin ""`, entry.PID)
 	}
-	err = o.take(ctx, stdout, stderr, entry.Admin, profiled{entry.Name, fmt.Sprintf("phase %d %s (pid %d)", entry.Phase, entry.Name, entry.PID)}, false)
-	if err != nil && ctx.Err() == nil && !registry.Running(entry.PID) {
-		return fmt.Errorf("profile the server with pid %d: the process has ended (%w)", entry.PID, err)
-	}
-	return err
+	who := profiled{entry.Name, fmt.Sprintf("phase %d %s (pid %d)", entry.Phase, entry.Name, entry.PID)}
+	return o.take(ctx, stdout, stderr, entry.Admin, who, false)
 }
 
 // find finds the server that is meant.
@@ -241,7 +238,7 @@ func (o *profileOptions) take(ctx context.Context, stdout, stderr io.Writer, add
 	if err != nil {
 		return err
 	}
-	table, err := taken.Table(o.title(who, admin.URL(), taken, name), o.rows, o.format == formatTable)
+	tables, err := o.tables(taken, o.title(who, admin.URL(), taken, name))
 	if err != nil {
 		return err
 	}
@@ -251,7 +248,35 @@ func (o *profileOptions) take(ctx context.Context, stdout, stderr io.Writer, add
 	if err := out.Commit(); err != nil {
 		return err
 	}
-	return results.Render(stdout, o.format, []results.Table{table})
+	return results.Render(stdout, o.format, tables)
+}
+
+// tables are the profile by stage, where it shows any, and by function.
+func (o *profileOptions) tables(taken *profile.Taken, title string) ([]results.Table, error) {
+	byFunction, err := taken.Table(title, o.rows, o.format == formatTable)
+	if err != nil {
+		return nil, err
+	}
+	byStage, ok := taken.StageTable(stageNames())
+	if !ok {
+		return []results.Table{byFunction}, nil
+	}
+	byStage.Title, byFunction.Title = title, ""
+	return []results.Table{byStage, byFunction}, nil
+}
+
+// stageNames are the stages by the functions that implement them, which are
+// named after stage and variant.
+func stageNames() profile.Stages {
+	names := map[string]string{}
+	for _, info := range server.Stages() {
+		for _, variant := range info.Variants {
+			if variant.Name != "" {
+				names[string(info.Stage)+strings.ToUpper(variant.Name[:1])+variant.Name[1:]] = string(info.Stage) + " " + variant.Name
+			}
+		}
+	}
+	return profile.Stages{Package: "mslab/server", Names: names}
 }
 
 func (o *profileOptions) title(who profiled, url string, t *profile.Taken, file string) string {
