@@ -72,6 +72,6 @@ func (l Loaded) Check() error {
 	if err != nil {
 		return err
 	}
-	offer := load.offer("http://127.0.0.1:1")
+	offer := loadgen.Plan{URL: "http://127.0.0.1:1", Clients: load.Clients[0], Metrics: load.Metrics, Duration: time.Second}
 	return offer.Validate()
 }
