@@ -31,7 +31,7 @@ holds its place, and what does its kernel do when there is none? (p99 is the
 latency that 99 of 100 requests do not exceed, connecting included.)
 `,
 		Scenario: `
-name: learn-accept-queue
+name: accept-queue
 about: The same load on a backlog of 10 and on one of 1,024.
 matrix: {subject: [5, 7], clients: [200]}
 arms:
@@ -98,7 +98,7 @@ func acceptQueueNotShown(of Measured) string {
 	case longest < firstRetry:
 		return fmt.Sprintf("This machine showed half of the effect: the queue of phase 5 overflowed, but no request waited 1 s for it; the longest took %s.", results.FormatNS(longest))
 	case overflows7 > 0:
-		return "This machine did not show the difference as it should: the accept queue of phase 7 overflowed too; other programs' connections may be counted."
+		return "This machine did not show the difference as it should: overflows were counted while phase 7 played, too; the kernel counts those of all listeners together."
 	case longest7 >= firstRetry:
 		return "This machine did not show the difference as it should: requests to phase 7 took 1 s too, and its accept queue did not overflow."
 	case p99 < firstRetry:
