@@ -193,7 +193,7 @@ func introduce(w io.Writer, lesson lessons.Lesson, plan *scenarios.Plan, shared 
 		fmt.Fprintf(w, "It takes about %s, in a network namespace of its own.\n\n", takes)
 		return
 	}
-	fmt.Fprintln(w, results.Wrap(fmt.Sprintf("It takes about %s, on this host's loopback, where other programs' connections are counted too: %v.", takes, shared)))
+	fmt.Fprintln(w, results.Wrap(fmt.Sprintf("It takes about %s, on this host's loopback, where other programs' connections are counted too (%v).", takes, shared)))
 	fmt.Fprintln(w)
 }
 

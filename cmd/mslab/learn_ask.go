@@ -125,17 +125,21 @@ func ask(ctx context.Context, stdin io.Reader, w io.Writer, lesson lessons.Lesso
 	in := bufio.NewReaderSize(stdin, longestAnswer)
 	file, ok := stdin.(*os.File)
 	echoed := ok && term.IsTerminal(int(file.Fd()))
+	asked := false
 	for _, a := range lesson.Asks {
 		if _, ok := given[a.Phase]; ok {
 			continue
 		}
+		asked = true
 		v, err := askOne(ctx, in, echoed, w, lesson, a)
 		if err != nil {
 			return err
 		}
 		given[a.Phase] = v
 	}
-	fmt.Fprintln(w)
+	if asked {
+		fmt.Fprintln(w)
+	}
 	return nil
 }
 
