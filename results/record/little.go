@@ -46,7 +46,7 @@ func (r *Record) CheckLittle() error {
 		return nil
 	}
 	if off := math.Abs(l.RequestsNS-l.InFlightNS) / l.InFlightNS; off > littleLimit {
-		return fmt.Errorf("Little's law is off by %.1f %% (over 2 %%): requests were lost or timed wrongly", 100*off)
+		return fmt.Errorf("requests in flight and their summed time differ by %.1f %% (over 2 %%, Little's law): requests were lost or timed wrongly", 100*off)
 	}
 	return nil
 }
