@@ -63,6 +63,10 @@ func examined(t *testing.T, cmd *exec.Cmd) doctorReport {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "GORACE="+noExitSleep)
 	out, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v; stderr: %s", err, &stderr)
@@ -137,6 +141,7 @@ func TestDoctorSeesALowLimit(t *testing.T) {
 func TestDoctorFitsATerminal(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(openCopy(t), "doctor")
+	cmd.Env = append(os.Environ(), "GORACE="+noExitSleep)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s", err, &stderr)

@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 // doctorAgain is doctor.AgainVariable, which only Linux has.
 const doctorAgain = "MSLAB_DOCTOR_AGAIN"
 
+// noExitSleep is a GORACE: a program with the race detector sleeps for a second
+// before it ends, by default.
+const noExitSleep = "atexit_sleep_ms=0"
+
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -35,6 +39,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
+			env.Setenv("GORACE", noExitSleep)
 			env.Setenv("PID", strconv.Itoa(os.Getpid())) // of a process that is no server
 			return nil
 		},
