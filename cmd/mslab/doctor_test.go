@@ -89,6 +89,9 @@ func examined(t *testing.T, cmd *exec.Cmd) doctorReport {
 		if c.Why == "" || (c.Fix == "") != c.OK || strings.ContainsAny(c.Why+c.Fix, "\n\r") || strings.Contains(c.Why+c.Fix, "%!") {
 			t.Errorf("%+v: want a why, and a fix only where it does not work, in one line each", c)
 		}
+		if strings.Contains(c.Why, "refuse to test") {
+			t.Errorf("%s: the check ran the tests instead of mslab: %s", c.Name, c.Why)
+		}
 		t.Logf("%-16s %-5v %s %s", c.Name, c.OK, c.Why, c.Fix)
 	}
 	return report
