@@ -118,6 +118,12 @@ func runBlock(t *testing.T, b shellBlock, root, bin string) {
 	if err := os.Link(filepath.Join(bin, "mslab"), filepath.Join(folder, "mslab")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(folder, "results"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(root, "results", "reference"), filepath.Join(folder, "results", "reference")); err != nil {
+		t.Fatal(err)
+	}
 	command := exec.Command("sh", "-eu", "-c", script)
 	command.Dir = folder
 	command.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+t.TempDir())

@@ -37,7 +37,7 @@ func TestToyPhase(t *testing.T) {
 		t.Errorf("a phase touches %v, want at most 2 files", touched)
 	}
 	mslab := buildCopy(t, root)
-	list := output(t, root, mslab, "phases", "list")
+	list := output(t, root, mslab, "phases", "list", "--format", "json")
 	if !strings.Contains(list, "A phase that a test has added.") {
 		t.Errorf("phases list does not show it:\n%s", list)
 	}
@@ -117,7 +117,7 @@ func serveToy(t *testing.T, mslab string, flags ...string) {
 }
 
 // notCopied are folders that hold results, not the module.
-var notCopied = map[string]bool{".git": true, "bin": true, "runs": true, "reference": true, "mslab-data": true}
+var notCopied = map[string]bool{".git": true, "bin": true, "runs": true, "mslab-data": true}
 
 // copyModule copies what the module is built from to a folder of the test's.
 func copyModule(t *testing.T) string {

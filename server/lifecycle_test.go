@@ -200,6 +200,42 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
+// TestStopCutsOffWhatTakesTooLong: requests whose work ends by no call do not
+// hold up the stop; what was not written is not acknowledged.
+func TestStopCutsOffWhatTakesTooLong(t *testing.T) {
+	const requests = 10
+	r := start(t, phaseByName(t, "threads"), func(c *server.Config) {
+		c.FaultHooks, c.SinkDelay = true, time.Second
+	})
+	answered := make(chan bool, requests)
+	for range requests {
+		conn := dial(t, r)
+		send(t, conn, post(seedBody))
+		go func() {
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err == nil {
+				_ = answer.Body.Close()
+			}
+			answered <- err == nil && answer.StatusCode == 200
+		}()
+	}
+	waitUntil(t, "all requests have come", func() bool { return r.Counters().RequestsTotal == requests })
+	begun := time.Now()
+	r.stop()
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("stop took %v, want at most 5 s", took)
+	}
+	ok := 0
+	for range requests {
+		if <-answered {
+			ok++
+		}
+	}
+	if lines := len(r.lines(t)); ok == requests || lines < 3*ok {
+		t.Errorf("%d of %d requests, 1 s each, were acknowledged, %d lines are stored", ok, requests, lines)
+	}
+}
+
 // TestRateLimit: a client beyond its rate gets 429, another does not; a second
 // later it is let in again. The clock is the test's.
 func TestRateLimit(t *testing.T) {

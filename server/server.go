@@ -14,7 +14,10 @@ import (
 // stopGrace is how long connections may take to finish once the server stops;
 // then they are ended. Together with the admin listener's grace and the file's
 // last write it stays under 5 s.
-const stopGrace = 3 * time.Second
+const (
+	stopGrace  = 3 * time.Second
+	abortGrace = 500 * time.Millisecond // from then on until nobody waits for them
+)
 
 // errStopped is what an executor's run returns once the server stops.
 var errStopped = errors.New("server stopped")
@@ -162,10 +165,13 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 // stop ends the executor. Waking is repeated, since a connection may be
-// accepted or begin to read just after it.
+// accepted or begin to read just after it. Requests that are still being worked
+// on after abortGrace are cut off: no call wakes a thread that computes, and
+// what it works on has not been acknowledged.
 func (s *Server) stop(ran <-chan error) error {
 	s.stopping.Store(true)
 	deadline := time.Now().Add(stopGrace)
+	cutOff := time.After(stopGrace + abortGrace)
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -178,6 +184,9 @@ func (s *Server) stop(ran <-chan error) error {
 		select {
 		case err := <-ran:
 			return err
+		case <-cutOff:
+			s.logf("stop: cut off %d connections whose requests took too long", s.counters.active.Load())
+			return nil
 		case <-ticker.C:
 		}
 	}

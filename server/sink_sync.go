@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"mslab/server/sink"
 )
@@ -14,7 +15,7 @@ var errSinkClosed = errors.New("sink is closed")
 type sinkSync struct {
 	mu     sync.Mutex
 	file   *linesFile
-	closed bool
+	closed atomic.Bool // before the lock, so that those who wait for it give up
 	lines  sync.Pool
 }
 
@@ -27,7 +28,7 @@ func (s *sinkSync) Put(batch *sink.Batch, ack sink.Ack) {
 	*buffer = appendJSONLines((*buffer)[:0], batch)
 	s.mu.Lock()
 	err := errSinkClosed
-	if !s.closed {
+	if !s.closed.Load() {
 		err = s.file.write(*buffer, 1)
 	}
 	s.mu.Unlock()
@@ -39,11 +40,10 @@ func (s *sinkSync) Put(batch *sink.Batch, ack sink.Ack) {
 func (s *sinkSync) Pending() int64 { return 0 }
 
 func (s *sinkSync) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.file.close()
 }
