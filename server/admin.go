@@ -85,9 +85,9 @@ func writeAnswer(w http.ResponseWriter, status int, contentType string, body []b
 
 func (a *admin) address() string { return a.listener.Addr().String() }
 
-// close lets requests under way end for up to a second.
+// close lets requests under way end for a moment.
 func (a *admin) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	a.stop()
 	if err := a.http.Shutdown(ctx); err != nil {

@@ -15,8 +15,8 @@ import (
 // then they are ended. Together with the admin listener's grace and the file's
 // last write it stays under 5 s.
 const (
-	stopGrace  = 3 * time.Second
-	abortGrace = 500 * time.Millisecond // from then on until nobody waits for them
+	stopGrace  = 2 * time.Second
+	abortGrace = 300 * time.Millisecond // from then on until nobody waits for them
 )
 
 // errStopped is what an executor's run returns once the server stops.
@@ -141,7 +141,7 @@ func (s *Server) AdminURL() string {
 }
 
 // Serve answers until ctx is done, then stops: it accepts no more, finishes
-// what is being answered within about 3 s, writes out and syncs the file. It
+// what is being answered within about 2 s, writes out and syncs the file. It
 // returns an error where accepting failed or the file could not be made
 // durable.
 func (s *Server) Serve(ctx context.Context) error {
