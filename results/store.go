@@ -86,7 +86,7 @@ func (s *Store) WriteRun(run *Run) error {
 	if err != nil {
 		return fmt.Errorf("store run: %w", err)
 	}
-	return writeFile(filepath.Join(s.dir, runFile), append(data, '\n'))
+	return record.WriteFile(filepath.Join(s.dir, runFile), append(data, '\n'))
 }
 
 // WriteTable stores the tables in Markdown as table.md.
@@ -95,7 +95,7 @@ func (s *Store) WriteTable(tables []Table) error {
 	if err := RenderMarkdown(&b, tables); err != nil {
 		return fmt.Errorf("store table: %w", err)
 	}
-	return writeFile(filepath.Join(s.dir, tableFile), []byte(b.String()))
+	return record.WriteFile(filepath.Join(s.dir, tableFile), []byte(b.String()))
 }
 
 // trialName names a trial after its cell; a hash of the whole cell keeps names
@@ -121,46 +121,4 @@ func fileWord(s string) string {
 		return "run"
 	}
 	return word
-}
-
-// writeFile writes to a temporary name in the same folder, syncs and renames,
-// then syncs the folder.
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, err)
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	syncDir(filepath.Dir(path))
-	return nil
-}
-
-// syncDir makes a rename last. Not every file system can sync a folder; the
-// file itself is on disk by then.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		_ = d.Close()
-	}
 }

@@ -71,23 +71,29 @@ func checkSchema(data []byte) error {
 }
 
 // Write stores the record at path: whole or, on an error, not at all.
-func (r *Record) Write(path string) (err error) {
+func (r *Record) Write(path string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write record %s: %w", path, err)
 	}
+	return WriteFile(path, append(data, '\n'))
+}
+
+// WriteFile stores data at path, whole or, on an error, not at all: it writes to
+// a temporary name in the same folder, syncs and renames, then syncs the folder.
+func WriteFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return fmt.Errorf("write record %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("write record %s: %w", path, err)
-			os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+			_ = os.Remove(f.Name())
 		}
 	}()
-	_, err = f.Write(append(data, '\n'))
+	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(0o644)
 	}
@@ -107,7 +113,7 @@ func (r *Record) Write(path string) (err error) {
 }
 
 // syncDir makes a rename last. Not every file system can sync a folder; the
-// record itself is on disk by then.
+// file itself is on disk by then.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
