@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -82,7 +83,7 @@ func TestContentionIsNotedOnlyMeanwhile(t *testing.T) {
 		t.Fatalf("mutex profile fraction %d before any profile, want 0", got)
 	}
 	ended := make(chan struct{}, 2)
-	for _, seconds := range []string{"1", "2"} { // the first to end leaves it on for the second
+	for _, seconds := range []string{"1", "4"} { // the first to end leaves it on for the second
 		go func() {
 			fetchWindow(t, r.AdminURL()+"/debug/pprof/mutex?seconds="+seconds)
 			ended <- struct{}{}
@@ -119,10 +120,12 @@ func TestStopEndsProfiles(t *testing.T) {
 		}()
 	}
 	waitUntil(t, "contention is noted", func() bool { return runtime.SetMutexProfileFraction(-1) == 1 })
-	waitUntil(t, "a second CPU profile is refused", func() bool {
-		_, status, _ := fetchWindow(t, r.AdminURL()+"/debug/pprof/profile?seconds=0.01")
-		return status == http.StatusInternalServerError
-	})
+	// Looked at from the side: asking for a second profile in order to be
+	// refused would now and then take the profiler before the first one does.
+	waitUntil(t, "the CPU profiler runs", cpuProfilerRuns)
+	if _, status, _ := fetchWindow(t, r.AdminURL()+"/debug/pprof/profile?seconds=0.01"); status != http.StatusInternalServerError {
+		t.Errorf("status %d for a second CPU profile at a time, want 500", status)
+	}
 	begun := time.Now()
 	r.stop()
 	if took := time.Since(begun); took > 3*time.Second {
@@ -142,4 +145,10 @@ func TestStopEndsProfiles(t *testing.T) {
 	if _, status, _ := fetchWindow(t, other.AdminURL()+"/debug/pprof/profile?seconds=0.05"); status != 200 {
 		t.Errorf("status %d for the next profile", status)
 	}
+}
+
+// cpuProfilerRuns looks for the goroutine that collects the runtime's samples.
+func cpuProfilerRuns() bool {
+	stacks := make([]byte, 1<<20)
+	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("runtime/pprof.profileWriter("))
 }
