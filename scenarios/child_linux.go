@@ -95,7 +95,7 @@ func childEnv(env []string) []string {
 	for _, entry := range env {
 		name, _, _ := strings.Cut(entry, "=")
 		switch name {
-		case "GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG", insideEnv:
+		case "GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG", SandboxVariable:
 		default:
 			kept = append(kept, entry)
 		}

@@ -12,10 +12,7 @@ import (
 // environment describes the machine and how this run uses it.
 func environment(c cores) *record.Environment {
 	e := results.CaptureEnvironment()
-	e.Pinning, e.Sandbox = c.String(), "none"
-	if Inside() {
-		e.Sandbox = "network and mount namespace"
-	}
+	e.Pinning, e.Sandbox = c.String(), string(Inside())
 	return &e
 }
 

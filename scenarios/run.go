@@ -41,6 +41,20 @@ func (p Play) executable() (string, error) {
 	return exe, nil
 }
 
+// paths are where a run reads and writes besides its working folder's own
+// files: all that must lead to the same places in a sandbox.
+func (p Play) paths(exe string) []string {
+	runs := p.Dir
+	if runs == "" {
+		runs = results.WorkingHome().Runs
+	}
+	paths := []string{".", runs, os.TempDir(), exe}
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
+		paths = append(paths, runtime)
+	}
+	return paths
+}
+
 // newStore makes the run's folder. A second run in the same second gets a
 // folder of its own.
 func (p Play) newStore(scenario string, started time.Time) (*results.Store, error) {

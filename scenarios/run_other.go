@@ -5,6 +5,7 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 
 	"mslab/results"
@@ -16,17 +17,21 @@ func Run(context.Context, *Plan, Play) (dir string, run *results.Run, err error)
 	return "", nil, fmt.Errorf("play a run: not supported on %s: it reads the servers' cost from the Linux kernel", runtime.GOOS)
 }
 
-// Inside says whether this process runs in a namespace that InNamespace made.
-func Inside() bool { return false }
+// Inside says in which sandbox this process runs.
+func Inside() Sandbox { return NoSandbox }
 
-// ProbeNamespace says in one line what is missing for InNamespace.
-func ProbeNamespace() error {
-	return fmt.Errorf("make a network namespace: not supported on %s", runtime.GOOS)
+// FindSandbox says which sandbox works here; all need Linux.
+func FindSandbox(context.Context) (Sandbox, error) {
+	return NoSandbox, fmt.Errorf("make a network namespace: not supported on %s", runtime.GOOS)
 }
 
-// InNamespace runs this program in namespaces of its own; it needs Linux.
-func InNamespace(context.Context, []string, Stdio) (exit int, err error) {
-	return 0, ProbeNamespace()
+// AnswerProbe is the other end of FindSandbox's trials, of which there are none.
+func AnswerProbe(io.Writer) (exit int, probed bool) { return 0, false }
+
+// Run runs this program once more in the sandbox; it needs Linux.
+func (s Sandbox) Run(ctx context.Context, _ []string, _ Stdio) (exit int, err error) {
+	_, err = FindSandbox(ctx)
+	return 0, err
 }
 
 // UnderLoad puts a phase under load while something looks; it needs Linux.

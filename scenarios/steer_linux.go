@@ -22,7 +22,7 @@ func steerReceive(list []int) (restore func() error, err error) {
 	}
 	// /sys shows the devices of the namespace that mounted it: mount another
 	// one, which only this mount namespace sees.
-	sys, err := os.MkdirTemp("", "mslab-sys-")
+	sys, err := os.MkdirTemp(sandboxFolder(), "mslab-sys-")
 	if err != nil {
 		return fail(err)
 	}
@@ -32,7 +32,7 @@ func steerReceive(list []int) (restore func() error, err error) {
 	unmount := func() error { return errors.Join(unix.Unmount(sys, 0), os.Remove(sys)) }
 	file := filepath.Join(sys, "class/net/lo/queues/rx-0/rps_cpus")
 	if err := os.WriteFile(file, []byte(cpuMask(list)), 0); err != nil {
-		return fail(errors.Join(err, unmount()))
+		return fail(errors.Join(reason(err), unmount()))
 	}
 	return func() error {
 		return errors.Join(os.WriteFile(file, []byte("0"), 0), unmount())

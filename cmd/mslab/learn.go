@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"runtime"
 	"strconv"
 	"strings"
@@ -37,8 +36,8 @@ to happen, asks for your prediction, measures, and shows the two side by side
 with the evidence and an explanation. The prediction is stored with the run
 before anything is played.
 
-As root a lesson plays in a network namespace of its own, else on the loopback
-device of this host.`,
+A lesson plays in a network namespace of its own, as mslab run does, or where
+none can be made on the loopback device of this host.`,
 		Example: `  mslab learn
   mslab learn 1
   mslab learn 1 --predict 5=20ms,7=2ms`,
@@ -97,7 +96,7 @@ func learn(cmd *cobra.Command, o learnOptions, args []string) error {
 			return usage(err)
 		}
 	}
-	if !scenarios.Inside() {
+	if scenarios.Inside() == scenarios.NoSandbox {
 		done, err := o.teach(cmd, lesson, plan, answers)
 		if done || err != nil {
 			return err
@@ -144,14 +143,17 @@ func listLessons(w io.Writer, format string) error {
 }
 
 // teach introduces the lesson, asks for the predictions that are missing and
-// plays it in a network namespace of its own. It is not done where it has to
-// be played outside of one.
+// plays it in a sandbox. It is not done where it has to be played outside of
+// one.
 func (o *learnOptions) teach(cmd *cobra.Command, lesson lessons.Lesson, plan *scenarios.Plan, given answers) (done bool, err error) {
 	if runtime.GOOS != "linux" {
 		return false, fmt.Errorf("play lesson %d: not supported on %s: it reads the servers' figures from the Linux kernel", lesson.Number, runtime.GOOS)
 	}
 	stderr := cmd.ErrOrStderr()
-	shared := scenarios.ProbeNamespace()
+	sandbox, shared := scenarios.FindSandbox(cmd.Context())
+	if err := cmd.Context().Err(); err != nil {
+		return false, err
+	}
 	introduce(stderr, lesson, plan, shared)
 	if err := ask(cmd.Context(), cmd.InOrStdin(), stderr, lesson, given); err != nil {
 		return false, err
@@ -159,16 +161,7 @@ func (o *learnOptions) teach(cmd *cobra.Command, lesson lessons.Lesson, plan *sc
 	if shared != nil {
 		return false, nil
 	}
-	// It must not read from the terminal, which belongs to this process.
-	code, err := scenarios.InNamespace(cmd.Context(), o.again(lesson, given), scenarios.Stdio{Out: cmd.OutOrStdout(), Err: stderr})
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		fmt.Fprintln(stderr, results.Wrap(fmt.Sprintf("It plays on this host's loopback after all, where other programs' connections are counted too: %v.", err)))
-		return false, nil
-	case err != nil || code == exitFine:
-		return true, err
-	}
-	return true, alreadySaid(code)
+	return true, playInside(cmd, sandbox, o.again(lesson, given))
 }
 
 // again is the command line that plays the lesson without asking.
@@ -210,7 +203,7 @@ func (o *learnOptions) play(ctx context.Context, stdout, stderr io.Writer, lesso
 	if run == nil {
 		return err
 	}
-	// First, since in a namespace stdout comes later, through a pipe.
+	// First, since stdout may come later, through a pipe.
 	fmt.Fprintf(stderr, "run folder: %s (all its tables: mslab results show %s)\n\n", dir, dir)
 	if len(run.Trials) > 0 {
 		err = errors.Join(err, showLesson(stdout, o.format, lesson, run))

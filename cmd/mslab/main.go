@@ -6,12 +6,17 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"mslab/scenarios"
 )
 
 func main() { os.Exit(execute()) }
 
 // execute runs the process' own command line and returns its exit code.
 func execute() int {
+	if code, probed := scenarios.AnswerProbe(os.Stderr); probed {
+		return code
+	}
 	cobra.EnableCommandSorting = false // the help text keeps the order of commands
 	ctx, stop := withSignals(context.Background())
 	defer stop()

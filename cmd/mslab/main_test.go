@@ -13,13 +13,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mslab/scenarios"
 	"mslab/server/registry"
 )
 
 // The test binary is mslab where it is called by that name.
 func TestMain(m *testing.M) {
-	if os.Getenv(doctorAgain) != "" && filepath.Base(os.Args[0]) != "mslab" {
-		fmt.Fprintln(os.Stderr, "refuse to test: a check of mslab doctor runs this binary, and not as mslab")
+	if (os.Getenv(doctorAgain) != "" || os.Getenv(scenarios.SandboxVariable) != "") && filepath.Base(os.Args[0]) != "mslab" {
+		fmt.Fprintln(os.Stderr, "refuse to test: mslab runs itself once more by this binary, and not as mslab")
 		os.Exit(2)
 	}
 	testscript.Main(m, map[string]func(){"mslab": func() { os.Exit(execute()) }})

@@ -24,13 +24,14 @@ type runOptions struct {
 	clients      []int
 	blocks       int
 	minEffect    string
+	sandbox      string
 	dir          string
 	format       string
 	json         bool
 }
 
 // newRunCommand makes the command; again is the whole command line, by which it
-// is run once more in a network namespace of its own.
+// is run once more in a sandbox.
 func newRunCommand(again []string) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
@@ -40,6 +41,12 @@ func newRunCommand(again []string) *cobra.Command {
 short slices, one at a time, in turn, so that the machine's own changes of
 speed cancel between them. It prints the tables and keeps everything in a run
 folder.
+
+It plays in a sandbox, a network and mount namespace of its own: ports, accept
+queues, TIME_WAIT, network settings and firewall rules are then those of the run
+alone, and end with it. As root it makes that sandbox directly, else inside a
+user namespace. Where neither can be made (mslab doctor says why) auto plays on
+the host's network and says so; on fails; off always plays there.
 
 With --phases and no scenario it plays the default plan: the phases named, under
 one load, each compared with the one before it.`,
@@ -60,6 +67,7 @@ one load, each compared with the one before it.`,
 	f.IntSliceVar(&o.clients, "clients", nil, "numbers of concurrent clients, each a load of its own")
 	f.IntVar(&o.blocks, "blocks", 0, "how often all subjects are started and played")
 	f.StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: from this machine's aa run)")
+	f.StringVar(&o.sandbox, "sandbox", sandboxAuto, "play in a network namespace of the run's own: auto, on or off")
 	f.StringVarP(&o.dir, "out", "o", "", "run folder (default SCENARIO-TIME under "+results.WorkingHome().Runs+")")
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
 	return cmd
@@ -81,6 +89,7 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 	if err := firstError(
 		exclusive(cmd, "json", "format"),
 		exclusive(cmd, "list", "dry-run"),
+		checkSandbox(o.sandbox),
 		checkFormat(&o.format, o.json, results.Formats...),
 	); err != nil {
 		return err
@@ -95,12 +104,12 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 	if o.dryRun {
 		return plan.Describe(cmd.OutOrStdout())
 	}
-	if plan.Namespace() && !scenarios.Inside() {
-		code, err := scenarios.InNamespace(cmd.Context(), again, scenarios.Stdio{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()})
-		if err != nil || code == exitFine {
-			return err
-		}
-		return alreadySaid(code)
+	sandbox, err := chooseSandbox(cmd.Context(), o.sandbox, plan)
+	if err != nil {
+		return err
+	}
+	if sandbox != scenarios.NoSandbox {
+		return playInside(cmd, sandbox, again)
 	}
 	return play(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), plan, o)
 }

@@ -16,24 +16,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func wantNamespace(t *testing.T) {
+func wantSandbox(t *testing.T) Sandbox {
 	t.Helper()
-	if err := ProbeNamespace(); err != nil {
+	if Inside() != NoSandbox {
+		t.Skip("inside a sandbox already")
+	}
+	s, err := FindSandbox(t.Context())
+	if err != nil {
 		t.Skip(err.Error())
 	}
-	if Inside() {
-		t.Skip("inside a namespace already")
-	}
+	return s
 }
 
 // runInside plays a role of the test binary inside a namespace.
 func runInside(t *testing.T, ctx context.Context, name string, args ...string) (exit int, out string) {
 	t.Helper()
-	wantNamespace(t)
+	sandbox := wantSandbox(t)
 	t.Setenv(roleEnv, name)
 	t.Setenv("TMPDIR", t.TempDir())
 	var stdout, stderr bytes.Buffer
-	exit, err := InNamespace(ctx, args, Stdio{Out: &stdout, Err: &stderr})
+	exit, err := sandbox.Run(ctx, args, Stdio{Out: &stdout, Err: &stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func runInside(t *testing.T, ctx context.Context, name string, args ...string) (
 }
 
 type insideReport struct {
-	Inside     bool
+	Inside     Sandbox
 	Interfaces []string
 	Loopback   bool // a listener on loopback can be connected to
 	Abort      string
@@ -117,14 +119,14 @@ func readFile(path string) string {
 }
 
 func TestNamespaceIsItsOwn(t *testing.T) {
-	wantNamespace(t)
+	sandbox := wantSandbox(t)
 	host := readFile(sysctlPath("net.ipv4.tcp_abort_on_overflow"))
 	exit, out := runInside(t, t.Context(), roleInside, "report")
 	var got insideReport
 	if err := json.Unmarshal([]byte(out), &got); err != nil || exit != 0 {
 		t.Fatalf("exit %d, %v: %s", exit, err, out)
 	}
-	if !got.Inside || !got.Loopback || len(got.Interfaces) == 0 || got.Abort != "1" || got.Restored != "0" {
+	if got.Inside != sandbox || !got.Loopback || len(got.Interfaces) == 0 || got.Abort != "1" || got.Restored != "0" {
 		t.Errorf("inside: %+v", got)
 	}
 	if !strings.HasSuffix(got.Steered, "1") {
@@ -163,10 +165,10 @@ func TestMarkAloneIsNotInside(t *testing.T) {
 	if err != nil {
 		t.Skip(err.Error())
 	}
-	for _, mark := range []string{"", own} {
-		t.Setenv(insideEnv, mark)
-		if Inside() {
-			t.Errorf("inside a namespace by the mark %q", mark)
+	for _, mark := range []string{"", own, `{"sandbox":"` + string(NetworkSandbox) + `","outer":"` + own + `"}`, `{"outer":"net:[1]"}`} {
+		t.Setenv(SandboxVariable, mark)
+		if got := Inside(); got != NoSandbox {
+			t.Errorf("inside %s by the mark %q", got, mark)
 		}
 	}
 	s, err := Find("overflow")
