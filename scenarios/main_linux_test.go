@@ -20,7 +20,9 @@ import (
 const (
 	roleEnv    = "MSLAB_TEST_ROLE"
 	rolePlay   = "play"   // plays a scenario file, as `mslab run` does
-	roleInside = "inside" // reports on the namespace that it is in
+	roleInside = "inside" // reports on the sandbox that it is in
+	roleOuter  = "outer"  // plays another part in a sandbox
+	roleLayout = "layout" // lays out a /run, and plays outer in it
 	roleKernel = "kernel" // holds the figures of a stretch against the kernel's
 )
 
@@ -31,22 +33,62 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleEnv) {
 	case rolePlay:
 		os.Exit(playRole(os.Args[1:]))
+	case roleOuter:
+		os.Exit(outerRole(os.Args[1:]))
+	case roleLayout:
+		os.Exit(layoutRole(os.Args[1:]))
 	case roleInside:
 		os.Exit(insideRole(os.Args[1:]))
 	case roleKernel:
 		os.Exit(kernelRole(os.Args[1:]))
 	}
 	code := m.Run()
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
+	if open.dir != "" {
+		_ = os.RemoveAll(open.dir)
 	}
 	os.Exit(code)
+}
+
+// open is a folder that every user may look into, with this binary in it.
+var open struct {
+	once        sync.Once
+	dir, binary string
+	err         error
+}
+
+func openFolder(t *testing.T) string {
+	t.Helper()
+	open.once.Do(func() {
+		if open.dir, open.err = os.MkdirTemp("", "mslab-test-"); open.err != nil {
+			return
+		}
+		open.binary = filepath.Join(open.dir, "test")
+		open.err = errors.Join(copyProgram(open.binary, "/proc/self/exe"), os.Chmod(open.dir, 0o755), os.Chmod(open.binary, 0o755))
+	})
+	if open.err != nil {
+		t.Fatal(open.err)
+	}
+	return open.dir
+}
+
+func openBinary(t *testing.T) string {
+	t.Helper()
+	_ = openFolder(t)
+	return open.binary
+}
+
+// copyProgram makes a copy that only its owner may use.
+func copyProgram(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o700)
 }
 
 // built is the program under test, made once by the first test that wants it.
 var built struct {
 	once sync.Once
-	dir  string
 	exe  string
 	why  string // why there is none
 }
@@ -58,12 +100,7 @@ func mslab(t *testing.T) string {
 		t.Skip("starts servers: skipped by -short")
 	}
 	built.once.Do(func() {
-		dir, err := os.MkdirTemp("", "mslab-test-")
-		if err != nil {
-			built.why = err.Error()
-			return
-		}
-		built.dir, built.exe = dir, filepath.Join(dir, "mslab")
+		built.exe = filepath.Join(openFolder(t), "mslab")
 		if out, err := exec.Command("go", "build", "-o", built.exe, "mslab/cmd/mslab").CombinedOutput(); err != nil {
 			built.why = fmt.Sprintf("go build mslab/cmd/mslab: %v: %s", err, out)
 			return

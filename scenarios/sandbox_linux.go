@@ -220,7 +220,7 @@ func ownProgram() string {
 
 // Run runs this program once more in the sandbox, with the given arguments, and
 // returns its exit code: 128 + N where signal N ended it. SIGINT, SIGTERM and
-// SIGHUP are passed on, stops and continuations too, and when ctx ends the
+// SIGHUP are handed on, the terminal's stop (SIGTSTP) too, and when ctx ends the
 // program is sent SIGTERM. It dies with this process, even on kill -9.
 func (s Sandbox) Run(ctx context.Context, args []string, stdio Stdio) (exit int, err error) {
 	cmd, err := s.command(mark{Sysctls: networkSysctls(results.CaptureEnvironment().Sysctls)}, args...)

@@ -7,14 +7,23 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
-// supervise runs a program that has a process group of its own, hands signals
-// on to it, and returns its exit code.
+// supervisor runs a program that has a process group of its own, and hands
+// signals on to it.
+type supervisor struct {
+	cmd     *exec.Cmd
+	signals chan os.Signal
+	passed  bool // a signal to end by was handed on
+}
+
+// supervise runs the program and returns its exit code.
 func supervise(ctx context.Context, cmd *exec.Cmd) (exit int, err error) {
 	// The death signal comes when the thread that started the program ends.
 	sp, err := newSpawner(nil)
@@ -22,41 +31,41 @@ func supervise(ctx context.Context, cmd *exec.Cmd) (exit int, err error) {
 		return 0, err
 	}
 	defer sp.close()
-	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGTSTP, unix.SIGCONT} {
+	s := &supervisor{cmd: cmd, signals: make(chan os.Signal, 8)}
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGTSTP} {
 		// What this process ignores, as nohup makes it do, the program ignores
 		// too; to listen for it would end that.
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
+		if !signal.Ignored(sig) {
+			signal.Notify(s.signals, sig)
 		}
 	}
-	defer signal.Stop(signals)
+	defer signal.Stop(s.signals)
 	if err := sp.do(cmd.Start); err != nil {
 		return 0, fmt.Errorf("run in a sandbox: %w", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	return forward(ctx, cmd, signals, ended)
+	return s.forward(ctx, ended)
 }
 
-// forward passes signals on until the program ends.
-func forward(ctx context.Context, cmd *exec.Cmd, signals <-chan os.Signal, ended <-chan error) (int, error) {
-	done, passed := ctx.Done(), false
+// forward hands signals on until the program ends.
+func (s *supervisor) forward(ctx context.Context, ended <-chan error) (int, error) {
+	done := ctx.Done()
 	for {
 		select {
-		case s := <-signals:
-			passed = pass(cmd, s) || passed
+		case sig := <-s.signals:
+			s.pass(sig)
 		case <-done:
 			done = nil
 			// The signal that ended ctx may be on its way here: it is the one
-			// to pass on, once.
+			// to hand on, once.
 			select {
-			case s := <-signals:
-				passed = pass(cmd, s) || passed
+			case sig := <-s.signals:
+				s.pass(sig)
 			case <-time.After(100 * time.Millisecond):
 			}
-			if !passed {
-				_ = cmd.Process.Signal(unix.SIGTERM)
+			if !s.passed {
+				s.pass(unix.SIGTERM)
 			}
 		case err := <-ended:
 			return exitCode(err)
@@ -64,17 +73,50 @@ func forward(ctx context.Context, cmd *exec.Cmd, signals <-chan os.Signal, ended
 	}
 }
 
-// pass hands a signal on and tells whether it is one to end by. The terminal's
-// stop is not sent to the program's group, which is in the background: both are
-// stopped here, and continued together.
-func pass(cmd *exec.Cmd, s os.Signal) (ends bool) {
-	if s != unix.SIGTSTP {
-		_ = cmd.Process.Signal(s)
-		return s != unix.SIGCONT
+func (s *supervisor) pass(sig os.Signal) {
+	if sig == unix.SIGTSTP {
+		s.pause()
+		return
 	}
-	_ = cmd.Process.Signal(unix.SIGSTOP)
-	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
-	return false
+	s.passed = true
+	_ = s.cmd.Process.Signal(sig)
+}
+
+// pause does what the terminal's stop asks for: this process stops, and the
+// program, which is in another group, with it. As the kernel does with SIGTSTP,
+// nothing is stopped that nobody could continue.
+func (s *supervisor) pause() {
+	if orphaned() {
+		return
+	}
+	_ = s.cmd.Process.Signal(unix.SIGSTOP)
+	// The runtime does not give SIGTSTP its default effect back. This goes to
+	// the very thread, which does not go on before it was continued.
+	runtime.LockOSThread()
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
+	runtime.UnlockOSThread()
+	_ = s.cmd.Process.Signal(unix.SIGCONT)
+}
+
+// orphaned tells whether this process' group has no shell above it in its
+// session that could continue it (POSIX.1, orphaned process group).
+func orphaned() bool {
+	for pid, group := os.Getpid(), unix.Getpgrp(); ; {
+		process, err := procfs.NewProc(pid)
+		if err != nil {
+			return true
+		}
+		stat, err := process.Stat()
+		if err != nil || stat.PPID == 0 {
+			return true
+		}
+		pid = stat.PPID
+		if above, err := unix.Getpgid(pid); err != nil || above != group {
+			own, _ := unix.Getsid(0)
+			theirs, err := unix.Getsid(pid)
+			return err != nil || theirs != own
+		}
+	}
 }
 
 func exitCode(err error) (int, error) {

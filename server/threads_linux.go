@@ -60,11 +60,24 @@ func ThreadLimits() []ThreadLimit {
 		{"pids.max", pidsLeft("/sys/fs/cgroup", string(membership))},
 	}
 	var limit unix.Rlimit
-	// The superuser is exempt from RLIMIT_NPROC (fork(2), EAGAIN).
-	if unix.Geteuid() != 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < unlimited {
+	uidMap, _ := os.ReadFile("/proc/self/uid_map")
+	if !superuser(unix.Geteuid(), string(uidMap)) && unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < unlimited {
 		limits = append(limits, ThreadLimit{"RLIMIT_NPROC", int(limit.Cur) - threadsOfUser(uint32(unix.Geteuid()))})
 	}
 	return slices.DeleteFunc(limits, func(l ThreadLimit) bool { return l.Left >= unlimited/2 })
+}
+
+// superuser tells whether the kernel exempts the user from RLIMIT_NPROC (fork(2),
+// EAGAIN). That it does for root, but not for the root of a user namespace whose
+// user is another one outside. uidMap is the text of /proc/self/uid_map, "" on
+// kernels without user namespaces; only that of the host maps all ids to
+// themselves (user_namespaces(7)).
+func superuser(euid int, uidMap string) bool {
+	if euid != 0 {
+		return false
+	}
+	fields := strings.Fields(uidMap)
+	return len(fields) == 0 || slices.Equal(fields, []string{"0", "0", "4294967295"})
 }
 
 // threadsLeft is how many further threads all limits together leave.

@@ -56,3 +56,22 @@ func TestThreadBudgetIsKept(t *testing.T) {
 		t.Errorf("a budget of %d threads where %d are left", limit, left)
 	}
 }
+
+func TestSuperuserIsTheHosts(t *testing.T) {
+	for _, c := range []struct {
+		euid   int
+		uidMap string
+		want   bool
+	}{
+		{0, "         0          0 4294967295\n", true},
+		{1000, "         0          0 4294967295\n", false},
+		{0, "", true}, // a kernel without user namespaces
+		{0, "         0       1000          1\n", false},
+		{0, "         0     100000      65536\n", false},
+		{0, "         0       1000          1\n         1     100000      65536\n", false},
+	} {
+		if got := superuser(c.euid, c.uidMap); got != c.want {
+			t.Errorf("user %d with the map %q: %v, want %v", c.euid, c.uidMap, got, c.want)
+		}
+	}
+}

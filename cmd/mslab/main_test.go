@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +20,9 @@ import (
 
 // The test binary is mslab where it is called by that name.
 func TestMain(m *testing.M) {
+	if exit, probed := scenarios.AnswerProbe(os.Stderr); probed {
+		os.Exit(exit)
+	}
 	if (os.Getenv(doctorAgain) != "" || os.Getenv(scenarios.SandboxVariable) != "") && filepath.Base(os.Args[0]) != "mslab" {
 		fmt.Fprintln(os.Stderr, "refuse to test: mslab runs itself once more by this binary, and not as mslab")
 		os.Exit(2)
@@ -57,6 +61,9 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "sandbox":
+		_, err := scenarios.FindSandbox(context.Background())
+		return err == nil, nil
 	case "devfull":
 		_, err := os.Stat("/dev/full")
 		return err == nil, nil

@@ -98,6 +98,9 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 		return listScenarios(cmd.OutOrStdout(), o.format)
 	}
 	plan, err := o.plan(cmd, args)
+	if err == nil {
+		err = checkWanted(o.sandbox, plan)
+	}
 	if err != nil {
 		return err
 	}

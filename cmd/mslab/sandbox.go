@@ -22,7 +22,15 @@ var sandboxModes = []string{sandboxAuto, sandboxOn, sandboxOff}
 
 func checkSandbox(mode string) error {
 	if !slices.Contains(sandboxModes, mode) {
-		return usagef("--sandbox %s: want auto, on or off", mode)
+		return usagef("--sandbox %q: want auto, on or off", mode)
+	}
+	return nil
+}
+
+// checkWanted refuses to play on the host what cannot be played there.
+func checkWanted(mode string, plan *scenarios.Plan) error {
+	if mode == sandboxOff && plan.Namespace() {
+		return usagef("--sandbox off: scenario %s wants a network namespace of its own", plan.Record.Scenario)
 	}
 	return nil
 }
@@ -32,11 +40,7 @@ func checkSandbox(mode string) error {
 // on the host, which the plan then notes.
 func chooseSandbox(ctx context.Context, mode string, plan *scenarios.Plan) (scenarios.Sandbox, error) {
 	switch {
-	case scenarios.Inside() != scenarios.NoSandbox:
-		return scenarios.NoSandbox, nil
-	case mode == sandboxOff && plan.Namespace():
-		return scenarios.NoSandbox, usagef("--sandbox off: scenario %s wants a network namespace of its own", plan.Record.Scenario)
-	case mode == sandboxOff:
+	case scenarios.Inside() != scenarios.NoSandbox, mode == sandboxOff:
 		return scenarios.NoSandbox, nil
 	}
 	sandbox, err := scenarios.FindSandbox(ctx)

@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mslab/scenarios"
 )
 
@@ -151,7 +149,7 @@ func setAbortOnOverflow(context.Context) (string, error) {
 }
 
 func mountOverRun(context.Context) (string, error) {
-	return "mounted", unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m")
+	return "mounted", scenarios.CoverRun()
 }
 
 // runNft adds a table of its own to rules that are empty, and deletes it.

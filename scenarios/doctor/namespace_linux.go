@@ -12,9 +12,8 @@ import (
 	"sync"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"mslab/results"
+	"mslab/scenarios"
 )
 
 // nobody is the user that root's trial of unprivileged namespaces becomes: the
@@ -79,8 +78,7 @@ func (m *machine) inNet(ctx context.Context) (map[string]step, error) {
 	t.once.Do(func() {
 		var outer string
 		if outer, t.err = netns(); t.err == nil {
-			// Go makes the mounts private when it unshares them.
-			t.steps, t.err = m.enter(ctx, outer, &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS})
+			t.steps, t.err = m.enter(ctx, outer, scenarios.NetworkSandbox.SysProcAttr())
 		}
 	})
 	return t.steps, t.err
@@ -97,11 +95,7 @@ func (m *machine) inUser(ctx context.Context) (map[string]step, error) {
 		}
 		var outer string
 		if outer, t.err = netns(); t.err == nil {
-			t.steps, t.err = m.enter(ctx, outer, &syscall.SysProcAttr{
-				Unshareflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
-				UidMappings:  []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-				GidMappings:  []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
-			})
+			t.steps, t.err = m.enter(ctx, outer, scenarios.UserSandbox.SysProcAttr())
 		}
 	})
 	return t.steps, t.err
@@ -122,7 +116,7 @@ func (m *machine) userNamespace(ctx context.Context) results.Finding {
 		what += fmt.Sprintf(" as user %d", nobody)
 	}
 	steps, err := m.inUser(ctx)
-	return namespaceFinding(what, userNamespaceFix(), steps, err)
+	return namespaceFinding(what, scenarios.UserNamespaceFix(), steps, err)
 }
 
 // namespaceFinding judges the steps that a sandbox needs.
@@ -139,20 +133,6 @@ func namespaceFinding(what, fix string, steps map[string]step, err error) result
 		}
 	}
 	return results.Works("made %s: loopback up, tcp_abort_on_overflow set, tmpfs over /run", what)
-}
-
-// userNamespaceFix names the setting that forbids user namespaces, if one does.
-func userNamespaceFix() string {
-	for _, s := range []struct{ file, forbids, fix string }{
-		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"},
-		{"/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
-	} {
-		if readWord(s.file) == s.forbids {
-			return s.fix
-		}
-	}
-	return "allow unshare and mount, which a container's seccomp filter may forbid, or run mslab with sudo"
 }
 
 func (m *machine) nftables(ctx context.Context) results.Finding {

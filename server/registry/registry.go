@@ -36,7 +36,21 @@ func Dir() string {
 	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
 		return filepath.Join(runtime, "mslab")
 	}
-	return filepath.Join(os.TempDir(), "mslab-"+strconv.Itoa(os.Getuid()))
+	uidMap, _ := os.ReadFile("/proc/self/uid_map") // Linux has it
+	return filepath.Join(os.TempDir(), "mslab-"+strconv.FormatInt(outsideID(int64(os.Getuid()), string(uidMap)), 10))
+}
+
+// outsideID is the id that a user has outside of the user namespace whose map
+// (user_namespaces(7)) is given, so that its folder has one name wherever it is
+// looked for: the root of a sandbox is not the host's.
+func outsideID(id int64, uidMap string) int64 {
+	for line := range strings.Lines(uidMap) {
+		var inside, outside, count int64
+		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && id >= inside && id < inside+count {
+			return outside + id - inside
+		}
+	}
+	return id
 }
 
 // Register writes an entry for this process, filling in PID and StartTicks.

@@ -65,3 +65,18 @@ func TestStaleEntriesAreRemoved(t *testing.T) {
 		t.Errorf("stale files remain: %v", left)
 	}
 }
+
+func TestOutsideID(t *testing.T) {
+	const host, sandbox, container = "0 0 4294967295\n", "0 65534 1\n", "0 1000 1\n1 100000 65536\n"
+	for _, c := range []struct {
+		id     int64
+		uidMap string
+		want   int64
+	}{
+		{1000, host, 1000}, {0, host, 0}, {0, sandbox, 65534}, {0, container, 1000}, {33, container, 100032}, {7, "", 7}, {7, sandbox, 7},
+	} {
+		if got := outsideID(c.id, c.uidMap); got != c.want {
+			t.Errorf("user %d with the map %q is %d outside, want %d", c.id, c.uidMap, got, c.want)
+		}
+	}
+}
