@@ -316,6 +316,39 @@ func TestSandboxEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestSandboxHangsUpAsItsUserWants closes the terminal of a run, and of one that
+// nohup protects.
+func TestSandboxHangsUpAsItsUserWants(t *testing.T) {
+	wantSandbox(t)
+	for _, c := range []struct {
+		name, prefix string
+		exit         int
+	}{
+		{"alone", "", 128 + int(unix.SIGHUP)},
+		{"nohup", "trap '' HUP; ", 128 + int(unix.SIGTERM)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "pid")
+			inner := role(t, roleOuter, roleInside, "wait", file)
+			cmd := exec.Command("sh", append([]string{"-c", c.prefix + `exec "$0" "$@"`}, inner.Args...)...)
+			cmd.Env = inner.Env
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+			eventually(t, 10*time.Second, "the program inside waits", func() bool { _, err := strconv.Atoi(readFile(file)); return err == nil })
+			if err := cmd.Process.Signal(unix.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(300 * time.Millisecond)
+			_ = cmd.Process.Signal(unix.SIGTERM)
+			if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != c.exit {
+				t.Errorf("exit %d, want %d", cmd.ProcessState.ExitCode(), c.exit)
+			}
+		})
+	}
+}
+
 func TestFindSandboxEndsWithItsContext(t *testing.T) {
 	wantSandbox(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -68,6 +68,7 @@ one load, each compared with the one before it.`,
 	f.IntVar(&o.blocks, "blocks", 0, "how often all subjects are started and played")
 	f.StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: from this machine's aa run)")
 	f.StringVar(&o.sandbox, "sandbox", sandboxAuto, "play in a network namespace of the run's own: auto, on or off")
+	_ = cmd.RegisterFlagCompletionFunc("sandbox", cobra.FixedCompletions(sandboxModes, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVarP(&o.dir, "out", "o", "", "run folder (default SCENARIO-TIME under "+results.WorkingHome().Runs+")")
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
 	return cmd
