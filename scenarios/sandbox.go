@@ -13,7 +13,7 @@ const (
 	// UserSandbox takes no rights, but some systems forbid it. The user that
 	// runs is uid 0 in there and has all capabilities over that network and
 	// those mounts; outside it stays what it is.
-	UserSandbox Sandbox = "user, network and mount namespace"
+	UserSandbox Sandbox = "network and mount namespace in a user namespace"
 )
 
 // SandboxVariable marks the program that Sandbox.Run and FindSandbox start. A
