@@ -133,10 +133,13 @@ func compareRuns(t *testing.T, want, got *results.Run) {
 	}
 	for i, w := range want.Trials {
 		g := got.Trials[i]
-		g.Load.DurationS = w.Load.DurationS // is measured
+		if (g.Load.SourceAddresses > 0) != (w.Load.SourceAddresses > 0) {
+			t.Errorf("trial %d came from %d addresses, want as with %d", i, g.Load.SourceAddresses, w.Load.SourceAddresses)
+		}
+		g.Load.DurationS, g.Load.SourceAddresses = w.Load.DurationS, w.Load.SourceAddresses // are measured
 		if w.Arm != g.Arm || w.Block != g.Block || !reflect.DeepEqual(w.Subject, g.Subject) || !reflect.DeepEqual(w.Load, g.Load) ||
 			w.Verdict.Valid != g.Verdict.Valid || len(w.Slices) != len(g.Slices) || w.Incomplete != g.Incomplete {
-			t.Errorf("trial %d is\n%+v %+v\nwant\n%+v %+v", i, g.Subject, g.Verdict, w.Subject, w.Verdict)
+			t.Errorf("trial %d is\n%+v %+v %+v\nwant\n%+v %+v %+v", i, g.Subject, g.Load, g.Verdict, w.Subject, w.Load, w.Verdict)
 		}
 		if keys(w.Server.Counters) != keys(g.Server.Counters) {
 			t.Errorf("trial %d has the counters %s, want %s", i, keys(g.Server.Counters), keys(w.Server.Counters))
