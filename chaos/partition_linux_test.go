@@ -1,0 +1,413 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// playPartition injects a partition of a server and holds that it bites, for its
+// duration only, and that nothing is left.
+func playPartition(t *testing.T, address string, way map[string]string) {
+	t.Helper()
+	port, other := listen(t, address), listen(t, address)
+	dir := journal(t)
+	before := ruleset(t)
+	s := Spec{Fault: "partition", Target: Target{Port: port}, Options: way, Duration: 250 * time.Millisecond}
+	if address != "127.0.0.1" {
+		s.Target.Address = netip.MustParseAddr(address)
+	}
+	begin := time.Now()
+	i, err := Inject(t.Context(), s, options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := i.Status()
+	if !status.Verified || status.InjectedAt.Before(begin) || status.InjectedAt.After(time.Now()) || !status.HealedAt.IsZero() {
+		t.Errorf("%+v", status)
+	}
+	t.Logf("took effect %s after the call, within %s; %v", status.InjectedAt.Sub(begin), status.InjectedWithin, status.Evidence)
+	if connects(address, port) {
+		t.Error("connected to the port that is cut off")
+	}
+	if !connects(address, other) {
+		t.Error("another port is cut off, too")
+	}
+	if len(entriesIn(t, dir)) != 1 {
+		t.Errorf("in the journal: %v", entriesIn(t, dir))
+	}
+	<-i.Done()
+	if err := i.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	status = i.Status()
+	if lasted := status.HealedAt.Sub(status.InjectedAt); lasted < s.Duration || lasted > s.Duration+200*time.Millisecond {
+		t.Errorf("lasted %s, want %s", lasted, s.Duration)
+	}
+	if !connects(address, port) {
+		t.Error("cut off after it was healed")
+	}
+	if after := ruleset(t); after != before {
+		t.Errorf("rules before:\n%s\nafter:\n%s", before, after)
+	}
+	if left := entriesIn(t, dir); len(left) != 0 {
+		t.Errorf("left in the journal: %v", left)
+	}
+}
+
+// ways are all the combinations of options that there are.
+func ways() []map[string]string {
+	var all []map[string]string
+	for _, direction := range []string{directionIn, directionOut, directionBoth} {
+		all = append(all,
+			map[string]string{"via": viaNft, "direction": direction},
+			map[string]string{"via": viaLease, "direction": direction},
+			map[string]string{"via": viaIptables, "direction": direction},
+			map[string]string{"via": viaIptables, "direction": direction, "chain": chainOutput},
+		)
+	}
+	return all
+}
+
+// playAll plays all ways on the usual address, the usual direction on others.
+func playAll(t *testing.T) {
+	needTools(t, "nft", "iptables", "ip6tables")
+	for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
+		for _, way := range ways() {
+			if address != "127.0.0.1" && way["direction"] != directionIn {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %v", address, way), func(t *testing.T) { playPartition(t, address, way) })
+		}
+	}
+}
+
+func TestPartition(t *testing.T) {
+	if inNamespace(t) {
+		playAll(t)
+	}
+}
+
+func TestPartitionWithoutRoot(t *testing.T) {
+	if inUserNamespace(t) {
+		playAll(t)
+	}
+}
+
+// TestEstablishedConnectionWaits holds that a partition is one: what is sent
+// into it is not lost, and arrives by the timers of TCP after it is healed.
+func TestEstablishedConnectionWaits(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	port := listen(t, "127.0.0.1")
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	i, err := Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: port}}, options(journal(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("hello\n")); err != nil {
+		t.Errorf("the sender got an error: %v", err)
+	}
+	answer := make([]byte, 6)
+	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	if n, err := c.Read(answer); err == nil {
+		t.Errorf("%d bytes came through the partition", n)
+	}
+	if err := i.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	healed := i.Status().HealedAt
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := c.Read(answer); err != nil || string(answer) != "hello\n" {
+		t.Fatalf("%q, %v", answer, err)
+	}
+	t.Logf("resumed %s after it was healed", time.Since(healed))
+}
+
+// usersRules are rulesets that a user may have.
+var usersRules = map[string]string{
+	"none": "",
+	"iptables": `table ip filter {
+	chain INPUT {
+		type filter hook input priority filter; policy accept;
+		iifname "lo" counter packets 0 bytes 0 accept
+		tcp dport 22 accept
+	}
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+	}
+	chain mine {
+		ip saddr 10.0.0.0/8 return
+	}
+}
+`,
+	"output only": `table ip filter {
+	chain OUTPUT {
+		type filter hook output priority filter; policy accept;
+		tcp dport 25 drop
+	}
+}
+`,
+	"empty filter": "table ip filter {\n}\n",
+	"nft": `table inet firewall {
+	set blocked {
+		type ipv4_addr
+		flags interval
+		elements = { 192.0.2.0/24, 198.51.100.7 }
+	}
+	counter seen {
+		packets 0 bytes 0
+	}
+	chain in {
+		type filter hook input priority filter - 10; policy accept;
+		iifname "lo" accept comment "all of loopback"
+		ip saddr @blocked drop
+		tcp dport { 22, 443 } accept
+	}
+}
+table ip6 nat {
+	chain post {
+		type nat hook postrouting priority srcnat; policy accept;
+	}
+}
+`,
+}
+
+func TestUsersRulesStay(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTools(t, "nft", "iptables")
+	for name, rules := range usersRules {
+		for _, via := range []string{viaNft, viaLease, viaIptables} {
+			t.Run(name+" "+via, func(t *testing.T) {
+				nft(t, "flush ruleset\n"+rules, "-f", "-")
+				before := withoutCounters(ruleset(t))
+				port, dir := listen(t, "127.0.0.1"), journal(t)
+				i, err := Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: port}, Options: map[string]string{"via": via}}, options(dir))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if during := withoutCounters(ruleset(t)); during == before {
+					t.Error("no rule was added")
+				}
+				if err := i.Heal(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if after := withoutCounters(ruleset(t)); after != before {
+					t.Errorf("before:\n%s\nafter:\n%s", before, after)
+				}
+			})
+		}
+	}
+	nft(t, "flush ruleset\n", "-f", "-")
+}
+
+// withoutCounters takes the packets out that the test's own connections are.
+func withoutCounters(rules string) string {
+	var b strings.Builder
+	for line := range strings.Lines(rules) {
+		if before, after, ok := strings.Cut(line, "counter packets "); ok {
+			fields := strings.SplitN(after, " ", 4) // N bytes M rest
+			line = before + "counter packets N bytes M " + fields[3]
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// TestRulesAddedMeanwhileStay has a user add rules to what iptables has made for
+// a fault.
+func TestRulesAddedMeanwhileStay(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTools(t, "nft", "iptables")
+	port, dir := listen(t, "127.0.0.1"), journal(t)
+	i, err := Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: port}, Options: map[string]string{"via": viaIptables}}, options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nft(t, "", "add", "rule", "ip", "filter", "INPUT", "tcp", "dport", "25", "drop")
+	if err := i.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := ruleset(t); !strings.Contains(after, "tcp dport 25 drop") || strings.Contains(after, fmt.Sprint(port)) {
+		t.Errorf("after:\n%s", after)
+	}
+}
+
+// TestOverlappingIptables heals two faults in the order in which they came: the
+// second one found a table that the first one had caused.
+func TestOverlappingIptables(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTools(t, "nft", "iptables")
+	before, dir := ruleset(t), journal(t)
+	var faults []*Injection
+	for range 2 {
+		i, err := Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: listen(t, "127.0.0.1")}, Options: map[string]string{"via": viaIptables}}, options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults = append(faults, i)
+	}
+	for _, i := range faults {
+		if err := i.Heal(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if after := ruleset(t); after != before {
+		t.Errorf("left:\n%s", after)
+	}
+}
+
+func TestPartitionRefuses(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir, port := journal(t), listen(t, "127.0.0.1")
+	closed := listen(t, "127.0.0.3") // nothing on 127.0.0.1
+	before := ruleset(t)
+	i, err := Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: port}}, options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: port}, Options: map[string]string{"via": viaIptables}}, options(dir))
+	if !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "a fault already") {
+		t.Errorf("a second fault on the port: %v", err)
+	}
+	if err := i.Heal(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_, err = Inject(t.Context(), Spec{Fault: "partition", Target: Target{Port: closed}}, options(dir))
+	if err == nil || !strings.Contains(err.Error(), "nothing listens on 127.0.0.1:") {
+		t.Errorf("a port where nothing listens: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Inject(ctx, Spec{Fault: "partition", Target: Target{Port: port}}, options(dir)); err == nil {
+		t.Error("injected with a context that has ended")
+	}
+	if after := ruleset(t); after != before || len(entriesIn(t, dir)) != 0 {
+		t.Errorf("left: %v\n%s", entriesIn(t, dir), after)
+	}
+}
+
+func TestPartitionEndsWithItsContext(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir, port := journal(t), listen(t, "127.0.0.1")
+	ctx, cancel := context.WithCancel(t.Context())
+	i, err := Inject(ctx, Spec{Fault: "partition", Target: Target{Port: port}}, options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	select {
+	case <-i.Done():
+	case <-time.After(5 * time.Second):
+		t.Fatal("not healed")
+	}
+	if err := i.Heal(t.Context()); err != nil || !connects("127.0.0.1", port) {
+		t.Errorf("%v; connects: %v", err, connects("127.0.0.1", port))
+	}
+}
+
+// TestLeaseExpires stops renewing a lease, as the death of its process does: its
+// rule then drops nothing any more.
+func TestLeaseExpires(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	port := listen(t, "127.0.0.1")
+	c, err := makeCut("1-1-00000000", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.close() }()
+	c.lease = newLease(c.table, port)
+	s := Spec{Target: Target{Port: port}, Options: map[string]string{"direction": directionIn}}
+	if err := c.drop(s); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	go c.lease.keep(c.netfilter)
+	for time.Since(begin) < 3*time.Second {
+		if connects("127.0.0.1", port) {
+			t.Fatalf("connected %s after the cut, while the lease is renewed", time.Since(begin))
+		}
+	}
+	c.lease.end()
+	ended := time.Now()
+	eventually(t, nftLease+500*time.Millisecond, "the lease runs out", func() bool { return connects("127.0.0.1", port) })
+	t.Logf("connected %s after the last renewal or later", time.Since(ended))
+	if err := c.removeTable("1-1-00000000"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	before := ruleset(t)
+	for _, way := range ways() {
+		s := Spec{Fault: "partition", Target: Target{Port: 8080}, Options: way}
+		p, err := DryRun(t.Context(), s, Options{})
+		if err != nil || len(p.Inject) == 0 || len(p.Undo) == 0 {
+			t.Fatalf("%v: %+v, %v", way, p, err)
+		}
+		// What it prints is what nft takes, and what is sent.
+		if way["via"] == viaIptables {
+			continue
+		}
+		for _, line := range p.Inject {
+			nft(t, strings.ReplaceAll(strings.TrimPrefix(line, "nft "), "{ flags owner; }", "")+"\n", "-f", "-")
+		}
+		printed := ruleset(t)
+		nft(t, "flush ruleset\n", "-f", "-")
+		c, err := makeCut("PID-START-RANDOM", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if way["via"] == viaLease {
+			c.lease = newLease(c.table, 8080)
+		}
+		if err := c.drop(s.withDefaults(partition())); err != nil {
+			t.Fatal(err)
+		}
+		if sent := ruleset(t); withoutExpiry(sent) != withoutExpiry(printed) {
+			t.Errorf("%v: printed:\n%s\nsent:\n%s", way, printed, sent)
+		}
+		nft(t, "flush ruleset\n", "-f", "-")
+		_ = c.close()
+	}
+	if after := ruleset(t); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// withoutExpiry takes the time out that a lease has left.
+func withoutExpiry(rules string) string {
+	var lines []string
+	for line := range strings.Lines(rules) {
+		if before, _, ok := strings.Cut(line, " expires "); ok {
+			line = before + "\n"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "")
+}
