@@ -245,9 +245,13 @@ func listen(t *testing.T, address string) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// connects tells whether a connection to the port is made within a moment.
-func connects(address string, port int) bool {
-	c, err := net.DialTimeout("tcp", net.JoinHostPort(address, strconv.Itoa(port)), 100*time.Millisecond)
+// connects tells whether a connection to the port is made at once, reaches
+// whether it is made at all on a machine that is busy.
+func connects(address string, port int) bool { return dials(address, port, 100*time.Millisecond) }
+func reaches(address string, port int) bool  { return dials(address, port, 3*time.Second) }
+
+func dials(address string, port int, within time.Duration) bool {
+	c, err := net.DialTimeout("tcp", net.JoinHostPort(address, strconv.Itoa(port)), within)
 	if err != nil {
 		return false
 	}

@@ -35,7 +35,7 @@ func playPartition(t *testing.T, address string, way map[string]string) {
 	if connects(address, port) {
 		t.Error("connected to the port that is cut off")
 	}
-	if !connects(address, other) {
+	if !reaches(address, other) {
 		t.Error("another port is cut off, too")
 	}
 	if len(entriesIn(t, dir)) != 1 {
@@ -46,10 +46,10 @@ func playPartition(t *testing.T, address string, way map[string]string) {
 		t.Fatal(err)
 	}
 	status = i.Status()
-	if lasted := status.HealedAt.Sub(status.InjectedAt); lasted < s.Duration || lasted > s.Duration+200*time.Millisecond {
+	if lasted := status.HealedAt.Sub(status.InjectedAt); lasted < s.Duration || lasted > s.Duration+2*time.Second {
 		t.Errorf("lasted %s, want %s", lasted, s.Duration)
 	}
-	if !connects(address, port) {
+	if !reaches(address, port) {
 		t.Error("cut off after it was healed")
 	}
 	if after := ruleset(t); after != before {
@@ -321,8 +321,8 @@ func TestPartitionEndsWithItsContext(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("not healed")
 	}
-	if err := i.Heal(t.Context()); err != nil || !connects("127.0.0.1", port) {
-		t.Errorf("%v; connects: %v", err, connects("127.0.0.1", port))
+	if err := i.Heal(t.Context()); err != nil || !reaches("127.0.0.1", port) {
+		t.Errorf("%v, or still cut off", err)
 	}
 }
 
@@ -353,7 +353,7 @@ func TestLeaseExpires(t *testing.T) {
 	c.lease.end()
 	ended := time.Now()
 	eventually(t, nftLease+500*time.Millisecond, "the lease runs out", func() bool { return connects("127.0.0.1", port) })
-	t.Logf("connected %s after the last renewal or later", time.Since(ended))
+	t.Logf("connected %s after it was renewed no more", time.Since(ended))
 	if err := c.removeTable("1-1-00000000"); err != nil {
 		t.Error(err)
 	}
