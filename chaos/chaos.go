@@ -85,6 +85,15 @@ type Fact struct {
 	Words string // for people
 }
 
+// Aim is the part of a target that a fault wants.
+type Aim int
+
+const (
+	AimPort    Aim = iota // Target.Port, and Address where the caller has one
+	AimProcess            // Target.PID of a server, or of a child of the caller's
+	AimNone               // nothing: the fault makes its own target
+)
+
 // Fault is one way to break a server. It is a value in a file of its own, and a
 // line in Faults.
 type Fault struct {
@@ -92,7 +101,12 @@ type Fault struct {
 	About   string // a sentence
 	Needs   string // rights, programs, kernel features
 	Options []Option
+	// System is true where what it changes belongs to the whole system, and does
+	// not end with the network namespace in which it was injected.
+	System bool
 
+	// Aims tells what it wants as a target, with these options; nil is AimPort.
+	Aims func(options map[string]string) Aim
 	// Check tells what is wrong with a spec whose options all exist and have one
 	// of their values. It looks at the spec alone.
 	Check func(Spec) error
@@ -110,7 +124,8 @@ type Fault struct {
 	inject func(context.Context, *work) error
 	// verify tells whether the fault bit, with the evidence.
 	verify func(context.Context, *work) (bool, []Fact, error)
-	// observe adds evidence right before the fault is healed; it may be nil.
+	// observe adds evidence right before the fault is healed, and sets
+	// work.missed where it had no effect after all; it may be nil.
 	observe func(context.Context, *work) []Fact
 	// undo is the exact inverse of inject, made within work.effect. It works from
 	// the journal alone (live is nil in another process), and again after it

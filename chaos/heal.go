@@ -158,7 +158,7 @@ func undoEntry(ctx context.Context, dir string, e Entry) error {
 	if err != nil {
 		return err
 	}
-	if e.NetNS != own {
+	if e.NetNS != own && !f.System {
 		where, lives := namespaceHolder(e.NetNS)
 		if lives {
 			return fmt.Errorf("it is in another network namespace; run mslab chaos heal there (%s)", where)

@@ -59,10 +59,13 @@ type Status struct {
 type work struct {
 	Entry
 	dir    string
-	hold   *os.File // ends with this process and the commands it runs; nil in another process
-	live   any      // what the fault holds while it lasts; nil in another process
-	others []Entry  // the other live injections in this network namespace, for prepare
-	span   span     // of the last effect
+	hold   *os.File        // ends with this process and the commands it runs; nil in another process
+	live   any             // what the fault holds while it lasts; nil in another process
+	others []Entry         // the other live injections in this network namespace, for prepare
+	again  []string        // Options.Reaper, for a fault that starts this program once more
+	over   <-chan struct{} // closed by the fault once it has ended before its time; nil is never
+	missed bool            // set by observe: it was in force, and had no effect
+	span   span            // of the last effect
 	via    string
 }
 
@@ -163,7 +166,7 @@ func start(ctx context.Context, f Fault, s Spec, dir string, o Options) (*Inject
 		return nil, err
 	}
 	entry.Reaper = r.owner()
-	w := &work{Entry: entry, dir: dir, hold: r.hold, via: s.Options["via"]}
+	w := &work{Entry: entry, dir: dir, hold: r.hold, again: o.Reaper, via: s.Options["via"]}
 	if err := w.record(ctx, f); err != nil {
 		return nil, errors.Join(err, r.dismiss())
 	}
@@ -237,6 +240,7 @@ func (i *Injection) watch(ctx context.Context) {
 	}
 	select {
 	case <-over:
+	case <-i.work.over:
 	case <-ctx.Done():
 	case <-i.done:
 		return
@@ -286,6 +290,7 @@ func (i *Injection) healOnce(ctx context.Context) error {
 		facts := i.fault.observe(ctx, w)
 		i.mu.Lock()
 		i.status.Evidence = append(i.status.Evidence, facts...)
+		i.status.Verified = i.status.Verified && !w.missed
 		i.mu.Unlock()
 	}
 	w.span = span{}
