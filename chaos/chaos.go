@@ -26,6 +26,10 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // could not be shown; it has been undone.
 var ErrNoBite = errors.New("the fault did not bite")
 
+// ErrNotHealed marks the errors of a fault that could not be undone: it is still
+// there, and in the journal.
+var ErrNotHealed = errors.New("not healed")
+
 // Target is what a fault is aimed at. Each fault says which of it it wants.
 type Target struct {
 	// PID is a process; StartTicks is when it started, in clock ticks since boot

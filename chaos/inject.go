@@ -274,7 +274,9 @@ func (i *Injection) Heal(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healLimit)
 	defer cancel()
-	i.err = i.healOnce(ctx)
+	if err := i.healOnce(ctx); err != nil {
+		i.err = fmt.Errorf("%w: %w", ErrNotHealed, err)
+	}
 	return i.err
 }
 

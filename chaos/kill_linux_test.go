@@ -50,13 +50,13 @@ func killMany(t *testing.T, via string, n int) {
 	var took []time.Duration
 	injected := 0
 	var group sync.WaitGroup
-	const together = 5
+	const together = 3
 	turns := make(chan struct{}, together)
 	for range n {
 		turns <- struct{}{}
 		group.Go(func() {
 			defer func() { <-turns }()
-			after := time.Duration(rand.Int64N(int64(whole) * 3 / 2))
+			after := time.Duration(rand.Int64N(int64(whole) * 5 / 2))
 			healed, there, err := killOne(t, dir, via, after)
 			mu.Lock()
 			defer mu.Unlock()
@@ -72,7 +72,7 @@ func killMany(t *testing.T, via string, n int) {
 	group.Wait()
 	slices.Sort(took)
 	t.Logf("%d kills within %s, %d of them with the fault in place: healed after p50 %s, max %s",
-		n, whole*3/2, injected, took[len(took)/2], took[len(took)-1])
+		n, whole*5/2, injected, took[len(took)/2], took[len(took)-1])
 	if after := withoutCounters(ruleset(t)); after != before {
 		t.Errorf("rules before:\n%s\nafter:\n%s", before, after)
 	}

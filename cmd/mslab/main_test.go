@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mslab/chaos"
 	"mslab/scenarios"
 	"mslab/server/registry"
 )
@@ -25,6 +26,10 @@ func TestMain(m *testing.M) {
 	}
 	if (os.Getenv(doctorAgain) != "" || os.Getenv(scenarios.SandboxVariable) != "") && filepath.Base(os.Args[0]) != "mslab" {
 		fmt.Fprintln(os.Stderr, "refuse to test: mslab runs itself once more by this binary, and not as mslab")
+		os.Exit(2)
+	}
+	if os.Getenv(chaos.ReaperVariable) != "" && filepath.Base(os.Args[0]) != "mslab" {
+		fmt.Fprintln(os.Stderr, "refuse to test: mslab chaos runs this binary as its reaper, and not as mslab")
 		os.Exit(2)
 	}
 	testscript.Main(m, map[string]func(){"mslab": func() { os.Exit(execute()) }})
