@@ -219,17 +219,17 @@ func (o *faultOptions) run(ctx context.Context, stdout, stderr io.Writer, args [
 	if o.dryRun {
 		return o.dry(ctx, stdout, spec, options)
 	}
-	watched := watchServer(ctx, found.admin)
 	injection, err := chaos.Inject(ctx, spec, options)
 	if err != nil {
 		return explainChaos(ctx, err)
 	}
+	watched := watchServer(ctx, found.admin)
 	status := injection.Status()
 	until := "until Ctrl-C"
 	if o.duration > 0 {
 		until = fmt.Sprintf("until %s (Ctrl-C heals at once)", status.InjectedAt.Add(o.duration).Local().Format(time.TimeOnly))
 	}
-	fmt.Fprintf(stderr, "%s of %s, seen to bite; %s\n", o.fault.Name, found.target, until)
+	fmt.Fprintf(stderr, "%s of %s is in force %s\n", o.fault.Name, found.target, until)
 	<-injection.Done()
 	healed := injection.Heal(context.WithoutCancel(ctx))
 	status = injection.Status()

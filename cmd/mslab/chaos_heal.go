@@ -41,6 +41,7 @@ func faultsTable(ctx context.Context) results.Table {
 		Notes: []string{"Tried here and now, without changing anything."},
 	}
 	for _, f := range chaos.Faults() {
+		first := ""
 		for i, via := range f.Ways() {
 			name, about := f.Name, f.About+"; takes "+f.Needs
 			if i > 0 {
@@ -49,6 +50,12 @@ func faultsTable(ctx context.Context) results.Table {
 			works := "yes"
 			if err := f.TryVia(ctx, via); err != nil {
 				works = "no: " + oneLine(err.Error())
+			}
+			switch {
+			case i == 0:
+				first = works
+			case works == first && works != "yes":
+				works = "no: for the same reason"
 			}
 			t.Rows = append(t.Rows, []results.Cell{results.TextCell(name), results.TextCell(works), results.TextCell(about)})
 		}

@@ -78,10 +78,10 @@ func readCounters(ctx context.Context, admin string) (map[string]int64, error) {
 
 // watchedCounters are those that tell what a fault did, and what they are called.
 var watchedCounters = []struct{ name, words string }{
-	{"requests_total", "requests the server completed meanwhile"},
-	{"overloaded_requests", "requests it refused as overloaded"},
-	{"connections_accepted", "connections it accepted, the probe's among them"},
-	{"connections_refused", "connections it refused"},
+	{"requests_total", "requests completed meanwhile"},
+	{"overloaded_requests", "requests refused as overloaded"},
+	{"connections_accepted", "connections accepted"},
+	{"connections_refused", "connections refused"},
 }
 
 // renderChaos prints what came of a fault.
@@ -121,7 +121,9 @@ func chaosTable(s chaos.Status, healed bool, server *serverWatch) results.Table 
 	}
 	add("verified", map[bool]string{true: "yes", false: "no: it had no effect"}[s.Verified])
 	for _, f := range s.Evidence {
-		add("evidence", f.Words)
+		if f.Words != "" { // the others are for programs
+			add("evidence", f.Words)
+		}
 	}
 	for _, c := range watchedCounters {
 		if change, ok := server.change[c.name]; ok {
