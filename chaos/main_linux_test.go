@@ -32,6 +32,10 @@ const (
 
 func TestMain(m *testing.M) {
 	args := os.Args[1:]
+	// With the race detector a program sleeps for a second before it ends.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		os.Exit(exitOf(err))
+	}
 	switch {
 	case os.Getenv(ReaperVariable) != "":
 		if len(args) != 2 || args[0] != roleReaper {
@@ -330,7 +334,7 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 func tool(t *testing.T, dir string, port int, duration string, options ...string) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", append([]string{dir, strconv.Itoa(port), duration}, options...)...)
-	cmd.Env = append(os.Environ(), roleEnv+"="+roleTool, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), roleEnv+"="+roleTool)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
