@@ -42,6 +42,8 @@ var homes = []struct{ library, home string }{
 	{"github.com/olekukonko/tablewriter", "results"},
 	{"github.com/montanaflynn/stats", "results"},
 	{"github.com/cilium/ebpf", "ebpf/..."},
+	{"github.com/google/nftables", "chaos/..."},
+	{"github.com/mdlayher/netlink", "chaos/..."},
 	{"github.com/google/pprof/driver", "cmd/..."}, // its profile package is the format, which others speak
 }
 
@@ -124,6 +126,8 @@ func TestCheckImport(t *testing.T) {
 		{"loadgen", "mslab/results/record", true},
 		{"loadgen", "mslab/server", false},
 		{"chaos/nft", "mslab/ebpf", false},
+		{"chaos", "github.com/google/nftables/expr", true},
+		{"scenarios/doctor", "github.com/google/nftables", false},
 		{"pipeline/kafka", "mslab/server/sink", true},
 		{"pipeline/kafka", "mslab/server", false},
 		{"results", "mslab/results/record", true},

@@ -215,3 +215,67 @@ func output(t *testing.T, dir, name string, args ...string) string {
 	}
 	return string(out)
 }
+
+// TestToyFault adds a fault the way CONTRIBUTING.md tells it: one new file and a
+// line in the list. The command, its flags, the journal and the reaper come with
+// that.
+func TestToyFault(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skipf("faults are not supported on %s", runtime.GOOS)
+	}
+	root := copyModule(t)
+	write(t, filepath.Join(root, "chaos", "toy.go"), `package chaos
+
+import (
+	"context"
+	"os"
+)
+
+// toy leaves a file where it should not be.
+func toy() Fault {
+	return Fault{
+		Name: "toy", About: "a fault that a test has added", Needs: "nothing",
+		Options: []Option{{Name: "file", About: "which file"}},
+		Aims:    func(map[string]string) Aim { return AimNone },
+		Check: func(s Spec) error {
+			if s.Options["file"] == "" {
+				return usagef("toy: needs a file")
+			}
+			return nil
+		},
+		Plan: func(_ context.Context, s Spec) (Plan, error) {
+			return Plan{Inject: []string{"touch " + s.Options["file"]}, Undo: []string{"rm " + s.Options["file"]}}, nil
+		},
+		Try:     func(context.Context, Spec) error { return nil },
+		prepare: func(context.Context, *work) error { return nil },
+		inject: func(_ context.Context, w *work) error {
+			return w.effect(func() error { return os.WriteFile(w.Options["file"], []byte("toy"), 0o600) })
+		},
+		verify: func(_ context.Context, w *work) (bool, []Fact, error) {
+			text, err := os.ReadFile(w.Options["file"])
+			return string(text) == "toy", []Fact{{"text", string(text), "it holds " + string(text)}}, err
+		},
+		undo: func(_ context.Context, w *work) error {
+			return w.effect(func() error { return os.RemoveAll(w.Options["file"]) })
+		},
+	}
+}
+`)
+	edit(t, root, filepath.Join("chaos", "chaos.go"), "\t\tpartition(),\n", "\t\tpartition(),\n\t\ttoy(),\n")
+	if touched := changedFiles(t, root); len(touched) > 2 {
+		t.Errorf("a fault touches %v, want at most 2 files", touched)
+	}
+	mslab := buildCopy(t, root)
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	if list := output(t, root, mslab, "chaos", "list"); !strings.Contains(list, "a fault that a test has added") {
+		t.Errorf("chaos list does not show it:\n%s", list)
+	}
+	file := filepath.Join(t.TempDir(), "toy")
+	out := output(t, root, mslab, "chaos", "toy", "--file", file, "--duration", "100ms", "--json")
+	if !strings.Contains(out, `"verified": true`) || !strings.Contains(out, `"text": "toy"`) {
+		t.Errorf("chaos toy: %s", out)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("the fault was not healed")
+	}
+}

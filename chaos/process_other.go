@@ -11,7 +11,13 @@ import (
 
 func errNotSupported() error { return fmt.Errorf("not supported on %s", runtime.GOOS) }
 
-func ownProgram() string { return os.Args[0] }
+func ownProgram() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return exe
+}
 
 func startTicks(int) (uint64, error) { return 0, nil }
 
