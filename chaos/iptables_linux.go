@@ -60,7 +60,7 @@ func (w *work) iptables(ctx context.Context, args ...string) (string, error) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		if line := firstError(said.String()); line != "" {
+		if line := firstComplaint(said.String()); line != "" {
 			err = errors.New(line)
 		}
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
@@ -68,8 +68,8 @@ func (w *work) iptables(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// firstError is the first line of what iptables said that is no mere remark.
-func firstError(said string) string {
+// firstComplaint is the first line of what iptables said that is no mere remark.
+func firstComplaint(said string) string {
 	for line := range strings.Lines(said) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			return line
@@ -183,7 +183,7 @@ func (w *work) droppedByIptables(ctx context.Context) (uint64, error) {
 	}
 	var packets uint64
 	for line := range strings.Lines(out) {
-		fields := strings.Fields(line)
+		fields := ruleFields(line)
 		i := slices.Index(fields, "-c") // then packets and bytes
 		if i < 0 || i+1 >= len(fields) || !slices.Contains(fields, markOf(w.ID)) {
 			continue
@@ -197,6 +197,16 @@ func (w *work) droppedByIptables(ctx context.Context) (uint64, error) {
 	return packets, nil
 }
 
+// ruleFields are the words of a rule that iptables has listed; old versions put
+// comments in quotes.
+func ruleFields(line string) []string {
+	fields := strings.Fields(line)
+	for i, f := range fields {
+		fields[i] = strings.Trim(f, `"`)
+	}
+	return fields
+}
+
 // undoIptables deletes the rules, then what iptables has made for them.
 func (w *work) undoIptables(ctx context.Context) error {
 	if err := w.effect(func() error { return w.deleteRules(ctx, markOf(w.ID)) }); err != nil {
@@ -206,13 +216,35 @@ func (w *work) undoIptables(ctx context.Context) error {
 }
 
 // deleteRules deletes the rules that bear the mark, whatever chain they are in.
+// The command refuses to look at a table in which there are rules that it does
+// not understand, which a user may have added with nft.
 func (w *work) deleteRules(ctx context.Context, mark string) error {
+	refused := w.deleteByCommand(ctx, mark)
+	if refused == nil {
+		return nil
+	}
+	_, family := iptablesTool(w.Target.Address)
+	deleted, err := deleteMarked(family, mark)
+	if err != nil || deleted == 0 && !w.onNftables(ctx) {
+		return errors.Join(refused, err)
+	}
+	return nil
+}
+
+// onNftables tells whether iptables is the kind whose rules nft sees, all of
+// them.
+func (w *work) onNftables(ctx context.Context) bool {
+	out, err := w.iptables(ctx, "--version")
+	return err == nil && strings.Contains(out, "nf_tables")
+}
+
+func (w *work) deleteByCommand(ctx context.Context, mark string) error {
 	out, err := w.iptables(ctx, "-S")
 	if err != nil {
 		return err
 	}
 	for line := range strings.Lines(out) {
-		fields := strings.Fields(line)
+		fields := ruleFields(line)
 		if len(fields) < 2 || fields[0] != "-A" || !slices.Contains(fields, mark) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -290,4 +291,45 @@ func (n *netfilter) removeTable(id string) error {
 			return fmt.Errorf("delete the nft table %s: %w", t.Name, err)
 		}
 	}
+}
+
+// deleteMarked deletes the rules of the table filter that bear a mark, and
+// returns how many there were.
+func deleteMarked(family nftables.TableFamily, mark string) (deleted int, err error) {
+	n, err := openNetfilter()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = n.close() }()
+	table := textAttribute(unix.NFTA_RULE_TABLE, "filter")
+	list := tableMessage(unix.NFT_MSG_GETRULE, netlink.Dump, family, table)
+	list.Header.Flags &^= netlink.Acknowledge
+	rules, err := n.socket.Execute(list)
+	if errors.Is(err, unix.ENOENT) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("list the rules of the table filter: %w", err)
+	}
+	for _, r := range rules {
+		const header = 4 // struct nfgenmsg
+		if len(r.Data) < header || !bytes.Contains(r.Data, append([]byte(mark), 0)) {
+			continue
+		}
+		attributes, err := netlink.UnmarshalAttributes(r.Data[header:])
+		if err != nil {
+			return deleted, fmt.Errorf("read a rule of the table filter: %w", err)
+		}
+		which := []netlink.Attribute{table}
+		for _, a := range attributes {
+			if a.Type == unix.NFTA_RULE_CHAIN || a.Type == unix.NFTA_RULE_HANDLE {
+				which = append(which, netlink.Attribute{Type: a.Type, Data: a.Data})
+			}
+		}
+		if err := n.change(tableMessage(unix.NFT_MSG_DELRULE, 0, family, which...)); err != nil && !errors.Is(err, unix.ENOENT) {
+			return deleted, fmt.Errorf("delete a rule of the table filter: %w", err)
+		}
+		deleted++
+	}
+	return deleted, nil
 }

@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/nftables"
 )
 
 // playPartition injects a partition of a server and holds that it bites, until it
@@ -234,6 +239,73 @@ func TestUsersRulesStay(t *testing.T) {
 	nft(t, "flush ruleset\n", "-f", "-")
 }
 
+// beyondIptables are rules that iptables does not understand.
+const beyondIptables = `add set ip filter blocked { type ipv4_addr; flags interval; elements = { 192.0.2.0/24 }; }
+add rule ip filter INPUT ip saddr @blocked drop
+add rule ip filter INPUT tcp dport vmap { 22 : accept, 23 : drop }
+`
+
+// TestRulesBeyondIptables has rules that iptables refuses to look at, from the
+// beginning and from the middle of a fault on.
+func TestRulesBeyondIptables(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTools(t, "nft", "iptables")
+	s := Spec{Fault: "partition", Options: map[string]string{"via": viaIptables, "direction": directionBoth}}
+	nft(t, usersRules["iptables"]+beyondIptables, "-f", "-")
+	before, dir := withoutCounters(ruleset(t)), journal(t)
+	s.Target.Port = listen(t, "127.0.0.1")
+	i, err := Inject(t.Context(), s, options(dir))
+	if err == nil {
+		err = i.Heal(t.Context())
+	} else if errors.Is(err, ErrNotHealed) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v, want a line, and nothing left", err)
+	}
+	t.Logf("from the beginning: %v", err)
+	if after := withoutCounters(ruleset(t)); after != before || len(entriesIn(t, dir)) != 0 {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	nft(t, "flush ruleset\n"+usersRules["iptables"], "-f", "-")
+	if i, err = Inject(t.Context(), s, options(dir)); err != nil {
+		t.Fatal(err)
+	}
+	nft(t, beyondIptables, "-f", "-")
+	if err := i.Heal(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if after := withoutCounters(ruleset(t)); after != before {
+		t.Errorf("want:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// TestRulesAreFoundByTheirMark deletes the rules of iptables without it.
+func TestRulesAreFoundByTheirMark(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTools(t, "nft", "iptables")
+	s := Spec{Fault: "partition", Options: map[string]string{"via": viaIptables, "direction": directionBoth}}
+	s.Target.Port = listen(t, "127.0.0.1")
+	nft(t, usersRules["iptables"], "-f", "-")
+	before := withoutCounters(ruleset(t))
+	i, err := Inject(t.Context(), s, options(journal(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mark, want := range map[string]int{"mslab-": 0, markOf(i.Status().ID): 2} {
+		if n, err := deleteMarked(nftables.TableFamilyIPv4, mark); n != want || err != nil {
+			t.Errorf("deleted %d, %v by %q, want %d", n, err, mark, want)
+		}
+	}
+	if after := withoutCounters(ruleset(t)); after != before {
+		t.Errorf("want:\n%s\nafter:\n%s", before, after)
+	}
+	if err := i.Heal(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // withoutCounters takes the packets out that the test's own connections are.
 func withoutCounters(rules string) string {
 	var b strings.Builder
@@ -431,4 +503,28 @@ func withoutExpiry(rules string) string {
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, "")
+}
+
+// TestIptablesLegacy plays a partition with the older kind of iptables, whose
+// rules nft does not see.
+func TestIptablesLegacy(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	legacy, err := findTool("iptables-legacy")
+	if err != nil {
+		t.Skip(err)
+	}
+	if out, err := exec.Command(legacy, "-S").CombinedOutput(); err != nil {
+		t.Skipf("iptables-legacy does not work here: %v: %s", err, out)
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(legacy, filepath.Join(bin, "iptables")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	playPartition(t, "127.0.0.1", map[string]string{"via": viaIptables, "direction": directionBoth})
+	if out, err := exec.Command(legacy, "-S").Output(); err != nil || strings.Contains(string(out), "mslab") {
+		t.Errorf("%v, left: %s", err, out)
+	}
 }

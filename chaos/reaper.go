@@ -87,10 +87,16 @@ func startReaper(ctx context.Context, command []string, dir, id string) (*reaper
 	return r, nil
 }
 
+// dismissLimit is for a reaper that was stopped or swapped out; there is nothing
+// left for it to do.
+const dismissLimit = 5 * time.Second
+
 // dismiss ends the reaper, which heals nothing, and waits for it.
 func (r *reaper) dismiss() error {
 	_, _ = r.hold.Write([]byte{dismissed}) // it may have been killed
 	_ = r.hold.Close()
+	hung := time.AfterFunc(dismissLimit, func() { _ = r.cmd.Process.Kill() })
+	defer hung.Stop()
 	var exit *exec.ExitError
 	if err := r.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return fmt.Errorf("end the reaper: %w", err)

@@ -179,7 +179,7 @@ func (o *faultOptions) findServer() (registry.Entry, error) {
 	if o.pid != 0 {
 		return serverByPID(registry.Dir(), o.pid)
 	}
-	otherwise, by := "give the --port of one", "--port or --pid"
+	otherwise, by := "give the --port of one, such as another user's", "--port or --pid"
 	if o.aim() == chaos.AimProcess {
 		otherwise, by = "give the --pid of one", "--pid"
 	}
