@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"mslab/chaos"
 	"mslab/results/record"
 	"mslab/scenarios"
 	"mslab/server/registry"
@@ -228,6 +231,78 @@ func TestPartitionIsInterrupted(t *testing.T) {
 	if out, err := exec.Command(exe, "chaos", "heal").Output(); err != nil || string(out) != "Nothing is left.\n" {
 		t.Errorf("%s, %v", out, err)
 	}
+}
+
+// TestPartitionIsKilled holds that the program as users have it heals after kill
+// -9, and leaves neither a rule nor a process.
+func TestPartitionIsKilled(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	exe := openCopy(t)
+	serveInside(t, exe)
+	entries, err := registry.List(registry.Dir())
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	address := strings.TrimPrefix(entries[0].URL, "http://")
+	for _, via := range []string{"nft", "nft-lease", "iptables"} {
+		if via == "iptables" {
+			if _, err := exec.LookPath(via); err != nil {
+				t.Skip(err)
+			}
+		}
+		cmd := exec.Command(exe, "chaos", "partition", "--via", via)
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil {
+			t.Fatalf("%s: %q, %v", via, line, err)
+		}
+		active, _, err := chaos.List(chaos.Dir())
+		if err != nil || len(active) != 1 {
+			t.Fatalf("%s: %v, %v", via, active, err)
+		}
+		_ = cmd.Process.Kill()
+		killed := time.Now()
+		_ = cmd.Wait()
+		for {
+			c, err := net.DialTimeout("tcp", address, 100*time.Millisecond)
+			if err == nil {
+				_ = c.Close()
+				break
+			}
+			if time.Since(killed) > 2*time.Second {
+				t.Fatalf("%s: still cut off %s after kill -9", via, time.Since(killed))
+			}
+		}
+		t.Logf("%s: connected %s after kill -9", via, time.Since(killed))
+		for {
+			left, _, err := chaos.List(chaos.Dir())
+			if err == nil && len(left) == 0 && !running(active[0].Reaper.PID) {
+				break
+			}
+			if time.Since(killed) > 2*time.Second {
+				t.Fatalf("%s: left %v, %v; the reaper runs: %v", via, left, err, running(active[0].Reaper.PID))
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// running tells whether there is a process of this id that has not ended; in a
+// container nobody may wait for one whose parent was killed.
+func running(pid int) bool {
+	process, err := procfs.NewProc(pid)
+	if err != nil {
+		return false
+	}
+	stat, err := process.Stat()
+	return err == nil && stat.State != "Z"
 }
 
 // TestPartitionAsNobody holds that an unprivileged user is told what is missing,
