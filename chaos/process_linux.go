@@ -53,21 +53,27 @@ func netNSOf(process string) (uint64, error) {
 }
 
 // namespaceHolder tells whether a network namespace lives, and where: by a
-// process in it or by a mount of it. Those of processes that this user may not
-// look at are not seen.
+// process in it or by a mount of it. Other users' processes, which this one may
+// not look at, are taken to be elsewhere; its own, which are out of sight from
+// within a user namespace, to be in it.
 func namespaceHolder(inode uint64) (where string, lives bool) {
 	processes, err := procfs.AllProcs()
 	if err != nil {
-		return "unknown: " + err.Error(), true
+		return "where is not known: " + err.Error(), true
 	}
+	within := withinUserNamespace()
 	for _, p := range processes {
-		if found, err := netNSOf(strconv.Itoa(p.PID)); err == nil && found == inode {
+		found, err := netNSOf(strconv.Itoa(p.PID))
+		switch {
+		case err == nil && found == inode:
 			return fmt.Sprintf("nsenter -t %d -n", p.PID), true
+		case within && errors.Is(err, unix.EACCES) && ownProcess(p.PID):
+			return "outside of this user namespace", true
 		}
 	}
 	mounts, err := procfs.GetMounts()
 	if err != nil {
-		return "unknown: " + err.Error(), true
+		return "where is not known: " + err.Error(), true
 	}
 	for _, m := range mounts {
 		if m.FSType == "nsfs" && m.Root == fmt.Sprintf("net:[%d]", inode) {
@@ -75,6 +81,20 @@ func namespaceHolder(inode uint64) (where string, lives bool) {
 		}
 	}
 	return "", false
+}
+
+// ownProcess tells whether a process is this user's.
+func ownProcess(pid int) bool {
+	var stat unix.Stat_t
+	err := unix.Stat(filepath.Join("/proc", strconv.Itoa(pid)), &stat)
+	return err == nil && int(stat.Uid) == os.Getuid()
+}
+
+// withinUserNamespace tells whether this process is in another user namespace than
+// the first one, which maps all ids to themselves.
+func withinUserNamespace() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
 }
 
 // outerUID is this user's id outside of the user namespace that the process may
