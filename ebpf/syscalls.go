@@ -101,13 +101,17 @@ type Cost struct {
 	CPU time.Duration
 	// Runs is how often a probe ran.
 	Runs uint64
+	// Estimated is set where the kernel does not time the probes for us (that takes
+	// CAP_SYS_ADMIN): CPU and Runs are then worked out from the calls that were
+	// counted and PerCall, and leave out the other processes.
+	Estimated bool
 	// Drops counts what was lost, by reason; empty when every call is accounted for.
 	Drops map[string]uint64
 	// PerCall is by how much a traced call takes longer than an untraced one,
-	// measured before the start on getppid in this process.
+	// measured before the start on getppid (with ByFD: on fcntl) in this process.
 	PerCall time.Duration
-	// Floor is what the shortest call, getppid, reads under this tracer: about
-	// that much of each duration is the tracer's.
+	// Floor is what that call reads under this tracer, at the median: no duration
+	// is less, and a part of each is the tracer's own.
 	Floor time.Duration
 }
 

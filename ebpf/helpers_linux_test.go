@@ -1,0 +1,288 @@
+//go:build amd64 || arm64
+
+package ebpf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// makeCalls makes writes of one byte, and opens of a file that is not there.
+func makeCalls(fd int, missing *byte, writes, opens int) error {
+	b := []byte{'x'}
+	for range writes {
+		// pwritev2 and the like are the runtime's never: the count is ours alone.
+		if n, _, errno := unix.Syscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1, 0, 0, 0); n != 1 {
+			return fmt.Errorf("write: %w", errno)
+		}
+	}
+	at := unix.AT_FDCWD
+	for range opens {
+		if _, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(missing)), 0, 0, 0, 0); errno != unix.ENOENT {
+			return fmt.Errorf("open: %w", errno)
+		}
+	}
+	return nil
+}
+
+// helpFiles writes to two files by one descriptor number, one after the other, and
+// to a file that is gone at once.
+func helpFiles(args []string) error {
+	dir := args[0]
+	if err := announce(); err != nil {
+		return err
+	}
+	for i, name := range []string{"first", "second", "gone"} {
+		fd, err := unix.Open(filepath.Join(dir, name), unix.O_WRONLY|unix.O_CREAT, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := unix.Dup2(fd, 100); err != nil {
+			return err
+		}
+		if name == "gone" {
+			if err := unix.Unlink(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		for range 100 * (i + 1) {
+			if _, err := unix.Write(100, []byte("x")); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(unix.Close(fd), unix.Close(100)); err != nil {
+			return err
+		}
+	}
+	for range 7 {
+		if _, err := unix.Write(100, []byte("x")); !errors.Is(err, unix.EBADF) {
+			return fmt.Errorf("write to a closed descriptor: %w", err)
+		}
+	}
+	if err := otherDescriptors(); err != nil {
+		return err
+	}
+	return announce()
+}
+
+// otherDescriptors uses what has no place in a file system.
+func otherDescriptors() error {
+	event, err := unix.Eventfd(0, 0)
+	if err != nil {
+		return err
+	}
+	for range 11 {
+		if _, err := unix.Write(event, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+			return err
+		}
+	}
+	var pipe [2]int
+	if err := unix.Pipe(pipe[:]); err != nil {
+		return err
+	}
+	for range 13 {
+		if _, err := unix.Write(pipe[1], []byte("x")); err != nil {
+			return err
+		}
+	}
+	return errors.Join(unix.Close(event), unix.Close(pipe[0]), unix.Close(pipe[1]))
+}
+
+// helpNetwork serves and makes connections: so many, one after the other, each with
+// one message and one answer.
+func helpNetwork(args []string) error {
+	connections, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	path := args[1]
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	local, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	if err := announce(tcp.Addr().String()); err != nil {
+		return err
+	}
+	for _, l := range []net.Listener{tcp, local} {
+		if err := exchange(l, connections); err != nil {
+			return err
+		}
+	}
+	return announce()
+}
+
+func exchange(l net.Listener, connections int) error {
+	served := make(chan error, 1)
+	go func() {
+		for range connections {
+			c, err := l.Accept()
+			if err != nil {
+				served <- err
+				return
+			}
+			b := make([]byte, 1)
+			_, err = c.Read(b)
+			_, err2 := c.Write(b)
+			if err := errors.Join(err, err2, c.Close()); err != nil {
+				served <- err
+				return
+			}
+		}
+		served <- nil
+	}()
+	for range connections {
+		c, err := net.Dial(l.Addr().Network(), l.Addr().String())
+		if err != nil {
+			return err
+		}
+		_, err = c.Write([]byte("x"))
+		b := make([]byte, 1)
+		_, err2 := c.Read(b)
+		if err := errors.Join(err, err2, c.Close()); err != nil {
+			return err
+		}
+	}
+	return <-served
+}
+
+// helpChildren starts children one after the other, each of which makes so many
+// writes, and some children of its own where there is a depth left.
+func helpChildren(args []string) error {
+	if err := announce(); err != nil {
+		return err
+	}
+	if err := spawn(args); err != nil {
+		return err
+	}
+	return announce()
+}
+
+func spawn(args []string) error {
+	children, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for range children {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), helperVariable+"=quickcalls")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("child: %w: %s", err, out)
+		}
+	}
+	return nil
+}
+
+// helpQuickCalls makes calls without waiting to be told.
+func helpQuickCalls([]string) error {
+	null, err := unix.Open("/dev/null", unix.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return makeCalls(null, nil, 1000, 0)
+}
+
+// helpExecs replaces its program from a thread that is not the first one.
+func helpExecs([]string) error {
+	if err := announce(); err != nil {
+		return err
+	}
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		for unix.Gettid() == os.Getpid() {
+			go func() { failed <- nil }()
+			<-failed
+		}
+		env := append(os.Environ(), helperVariable+"=calls")
+		failed <- unix.Exec("/proc/self/exe", []string{"helper", "1", "10", "0"}, env)
+	}()
+	return <-failed
+}
+
+// helpEnds starts threads that block in a call and ends the process meanwhile.
+func helpEnds([]string) error {
+	for range 3 {
+		var pipe [2]int
+		if err := unix.Pipe(pipe[:]); err != nil {
+			return err
+		}
+		go func() {
+			runtime.LockOSThread()
+			b := make([]byte, 1)
+			_, _, _ = unix.Syscall6(unix.SYS_PREAD64, uintptr(pipe[0]), uintptr(unsafe.Pointer(&b[0])), 1, 0, 0, 0)
+			_, _, _ = unix.Syscall6(unix.SYS_READ, uintptr(pipe[0]), uintptr(unsafe.Pointer(&b[0])), 1, 0, 0, 0)
+		}()
+	}
+	if err := announce(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// helpBlocked blocks in a call that began before it announced itself, and in
+// another one that begins when it is told to.
+func helpBlocked([]string) error {
+	var before, after [2]int
+	if err := errors.Join(unix.Pipe(before[:]), unix.Pipe(after[:])); err != nil {
+		return err
+	}
+	started := make(chan int, 2)
+	block := func(fd int) {
+		runtime.LockOSThread()
+		b := make([]byte, 1)
+		started <- unix.Gettid()
+		_, _, _ = unix.Syscall6(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&unix.Iovec{Base: &b[0], Len: 1})), 1, 0, 0, 0)
+	}
+	go block(before[0])
+	<-started
+	time.Sleep(50 * time.Millisecond)
+	if err := announce(); err != nil {
+		return err
+	}
+	go block(after[0])
+	thread := <-started
+	// The call that was in progress when the tracer came returns: it is no call.
+	if _, err := unix.Write(before[1], []byte("x")); err != nil {
+		return err
+	}
+	time.Sleep(50 * time.Millisecond)
+	return announce(thread)
+}
+
+// helpTracer traces a process until it is killed.
+func helpTracer(args []string) error {
+	pid, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	tracer, err := TraceSyscalls(SyscallOptions{PID: pid, Follow: true, ByFD: true, Rung: Rung(args[1])})
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
+	return announce()
+}
+
+// helpCheck says what rung works for it.
+func helpCheck([]string) error {
+	rung, err := CheckSyscalls("")
+	fmt.Println("ready", rung, err)
+	return nil
+}
+
+// helpNested runs in a pid namespace of its own: it traces itself a child there.
+func helpNested([]string) error { return errors.New("not yet") }
