@@ -29,33 +29,26 @@ func calibrationCall(byFD bool) uint32 {
 	return unix.SYS_GETPPID
 }
 
-// calibrate measures what tracing adds to a call, in this process: the same loop
-// untraced (its calls are turned away as those of any process) and traced. What was
-// counted for it is taken away again.
+// calibrate measures what tracing adds to a call, in this process: untraced, turned
+// away as those of any process, and traced. What was counted for it is taken away
+// again.
 func (t *SyscallTracer) calibrate() error {
 	self, err := t.ids.first(os.Getpid())
 	if err != nil {
 		return err
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
+	call := calibrationCall(t.options.ByFD)
+	bystander := calibrationTime(call)
+	if err := t.follow(self); err != nil {
 		return err
 	}
-	defer null.Close()
-	call := calibrationCall(t.options.ByFD)
-	untraced, traced := time.Hour, time.Hour
-	for range calibrationRounds {
-		untraced = min(untraced, timeCalls(call, null.Fd()))
-		if err := t.follow(self); err != nil {
-			return err
-		}
-		traced = min(traced, timeCalls(call, null.Fd()))
-		if err := t.follow(0); err != nil {
-			return err
-		}
+	traced := calibrationTime(call)
+	if err := t.follow(0); err != nil {
+		return err
 	}
 	settle()
-	t.cost.PerCall = max(traced-untraced, 0)
+	t.cost.PerCall = max(traced-t.untraced, 0)
+	t.cost.Bystander = max(bystander-t.untraced, 0)
 	result, err := t.read(monotonic())
 	if err != nil {
 		return err
@@ -69,15 +62,31 @@ func (t *SyscallTracer) calibrate() error {
 	return t.reset()
 }
 
-// timeCalls gives the time of one of many equal calls.
-func timeCalls(call uint32, fd uintptr) time.Duration {
+// calibrationTime gives the CPU time of one of many equal calls: that of the
+// fastest round, since others were disturbed. The clock on the wall would count
+// what else the core does.
+func calibrationTime(call uint32) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	start := time.Now()
-	for range calibrationCalls {
-		_, _, _ = unix.RawSyscall(uintptr(call), fd, unix.F_GETFD, 0)
+	best := time.Duration(1<<63 - 1)
+	for range calibrationRounds {
+		start := threadTime()
+		for range calibrationCalls {
+			// Any descriptor serves fcntl: standard input.
+			_, _, _ = unix.RawSyscall(uintptr(call), 0, unix.F_GETFD, 0)
+		}
+		best = min(best, threadTime()-start)
 	}
-	return time.Since(start) / calibrationCalls
+	return best / calibrationCalls
+}
+
+// threadTime is what this thread has had of the cores.
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }
 
 // reset empties every table. No process is traced meanwhile.

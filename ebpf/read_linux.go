@@ -199,43 +199,6 @@ func (t *SyscallTracer) readEnded(result *Syscalls) error {
 	return nil
 }
 
-// readCost adds up what the probes took and lost.
-func (t *SyscallTracer) readCost(result *Syscalls) error {
-	self := t.cost
-	self.Drops = map[string]uint64{}
-	var cores []uint64
-	for i, reason := range dropReasons {
-		if err := t.probes.coll.Maps[syscallsMapDrops].Lookup(uint32(i), &cores); err != nil {
-			return fmt.Errorf("read the drops: %w", err)
-		}
-		if n := sum(cores); n > 0 {
-			self.Drops[reason] = n
-		}
-	}
-	for _, program := range t.probes.stats {
-		stats, err := program.Stats()
-		if err != nil {
-			continue // before Linux 5.8
-		}
-		self.CPU += stats.Runtime
-		self.Runs += stats.RunCount
-		if stats.RecursionMisses > 0 {
-			self.Drops["a probe was already running on that core"] += stats.RecursionMisses
-		}
-	}
-	if t.stats == nil {
-		var calls uint64
-		for i := range result.Calls {
-			calls += result.Calls[i].Calls
-		}
-		self.Runs = 2 * calls
-		self.CPU = time.Duration(calls) * self.PerCall
-		self.Estimated = true
-	}
-	result.Self = self
-	return nil
-}
-
 func sum(cores []uint64) uint64 {
 	var n uint64
 	for _, c := range cores {

@@ -357,8 +357,13 @@ static __always_inline void finish(struct call *call, __u64 ids, __s64 ret)
 		row = split_row(call, ids);
 	if (row == NULL && index < MAX_SLOTS) {
 		row = bpf_map_lookup_elem(&stats, &index);
-		if (row && row->calls == 0)
-			used[index] = 1;
+		if (row && unlikely(row->calls == 0)) {
+			/* The verifier loses the bound of what the compiler has on the stack. */
+			__u32 i = index;
+
+			asm volatile("" : "+r"(i));
+			used[i & (MAX_SLOTS - 1)] = 1;
+		}
 	}
 	if (unlikely(row == NULL)) {
 		count_drop(DROP_TABLE);

@@ -96,20 +96,21 @@ type UnfinishedCall struct {
 // Cost is what the tracer cost and lost.
 type Cost struct {
 	Rung Rung
-	// CPU is the time spent in the probes on all cores, of all processes on the
-	// machine: they too pass the check of who they are.
+	// CPU is what tracing took of the traced processes' time: the calls that were
+	// counted, each at PerCall.
 	CPU time.Duration
-	// Runs is how often a probe ran.
-	Runs uint64
-	// Estimated is set where the kernel does not time the probes for us (that takes
-	// CAP_SYS_ADMIN): CPU and Runs are then worked out from the calls that were
-	// counted and PerCall, and leave out the other processes.
-	Estimated bool
+	// Machine is the time in the probes on all cores, those included whose calls
+	// are turned away, and Runs how often a probe ran. The kernel times them for
+	// 20 ms of every second, and that is scaled up. Both are 0 where it does not:
+	// that takes CAP_SYS_ADMIN.
+	Machine time.Duration
+	Runs    uint64
 	// Drops counts what was lost, by reason; empty when every call is accounted for.
 	Drops map[string]uint64
-	// PerCall is by how much a traced call takes longer than an untraced one,
-	// measured before the start on getppid (with ByFD: on fcntl) in this process.
-	PerCall time.Duration
+	// PerCall is by how much CPU time a traced call takes more than an untraced
+	// one, measured before the start on getppid (with ByFD: on fcntl) in this
+	// process. Bystander is the same for a call of a process that is not traced.
+	PerCall, Bystander time.Duration
 	// Floor is what that call reads under this tracer, at the median: no duration
 	// is less, and a part of each is the tracer's own.
 	Floor time.Duration

@@ -5,7 +5,6 @@ package ebpf
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -23,10 +22,12 @@ type SyscallTracer struct {
 	slots   *slotTables
 	ids     *ids
 	cost    Cost
+	// untraced is the time of the call that calibrates, before anything is attached.
+	untraced time.Duration
 
 	mu      sync.Mutex
 	probes  *probes
-	stats   io.Closer // while it is open, the kernel times the probes
+	sampler *sampler // nil where the kernel does not time probes for us
 	started time.Duration
 	ended   time.Duration
 	final   *Syscalls
@@ -72,6 +73,7 @@ func openTracer(o SyscallOptions) (*SyscallTracer, error) {
 		return nil, err
 	}
 	t := &SyscallTracer{options: o, slots: newSlots(o.Only, o.ByFD, calibrationCall(o.ByFD))}
+	t.untraced = calibrationTime(calibrationCall(o.ByFD))
 	probes, err := climb(o, t.prepare)
 	if err != nil {
 		return nil, err
@@ -132,11 +134,7 @@ func (t *SyscallTracer) start() error {
 			return err
 		}
 	}
-	// Needs CAP_SYS_ADMIN and Linux 5.8; without it the cost is worked out from
-	// the calibration.
-	if stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME)); err == nil {
-		t.stats = stats
-	}
+	t.sampler = startSampler()
 	if err := t.set("processes", uint64(1)); err != nil {
 		return err
 	}
@@ -219,8 +217,8 @@ func (t *SyscallTracer) closeLocked() error {
 	}
 	t.closed = true
 	err := t.probes.close()
-	if t.stats != nil {
-		err = errors.Join(err, t.stats.Close())
+	if t.sampler != nil {
+		t.sampler.close()
 	}
 	if err != nil {
 		return fmt.Errorf("take the probes off: %w", err)
