@@ -47,13 +47,13 @@ func helpFiles(args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := unix.Dup2(fd, 100); err != nil {
-			return err
-		}
 		if name == "gone" {
 			if err := unix.Unlink(filepath.Join(dir, name)); err != nil {
 				return err
 			}
+		}
+		if err := unix.Dup2(fd, 100); err != nil {
+			return err
 		}
 		for range 100 * (i + 1) {
 			if _, err := unix.Write(100, []byte("x")); err != nil {
@@ -201,15 +201,20 @@ func helpExecs([]string) error {
 		return err
 	}
 	failed := make(chan error)
-	go func() {
+	var execute func()
+	execute = func() {
 		runtime.LockOSThread()
-		for unix.Gettid() == os.Getpid() {
-			go func() { failed <- nil }()
-			<-failed
+		if unix.Gettid() == os.Getpid() {
+			go execute() // on another thread: this one is held
+			select {}
 		}
-		env := append(os.Environ(), helperVariable+"=calls")
-		failed <- unix.Exec("/proc/self/exe", []string{"helper", "1", "10", "0"}, env)
-	}()
+		if err := os.Setenv(helperVariable, "calls"); err != nil {
+			failed <- err
+			return
+		}
+		failed <- unix.Exec("/proc/self/exe", []string{"helper", "1", "10", "0"}, os.Environ())
+	}
+	go execute()
 	return <-failed
 }
 

@@ -61,6 +61,15 @@ type syscallsTarget struct {
 	Addr [16]uint8
 }
 
+type syscallsWalk struct {
+	_          structs.HostLayout
+	Name       syscallsName
+	Dentry     uint64
+	Vfs        uint64
+	RootDentry uint64
+	RootVfs    uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -68,12 +77,12 @@ const (
 	syscallsMapDrops                 = "drops"
 	syscallsMapEmpty                 = "empty"
 	syscallsMapEnded                 = "ended"
-	syscallsMapNameScratch           = "name_scratch"
 	syscallsMapNames                 = "names"
 	syscallsMapRows                  = "rows"
 	syscallsMapStats                 = "stats"
 	syscallsMapTaskCalls             = "task_calls"
 	syscallsMapThreadCalls           = "thread_calls"
+	syscallsMapWalks                 = "walks"
 	syscallsProgEndedRawTp           = "ended_raw_tp"
 	syscallsProgEndedRawTpPlain      = "ended_raw_tp_plain"
 	syscallsProgEndedTpBtf           = "ended_tp_btf"
@@ -175,12 +184,12 @@ type syscallsMapSpecs struct {
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Empty       *ebpf.MapSpec `ebpf:"empty"`
 	Ended       *ebpf.MapSpec `ebpf:"ended"`
-	NameScratch *ebpf.MapSpec `ebpf:"name_scratch"`
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Rows        *ebpf.MapSpec `ebpf:"rows"`
 	Stats       *ebpf.MapSpec `ebpf:"stats"`
 	TaskCalls   *ebpf.MapSpec `ebpf:"task_calls"`
 	ThreadCalls *ebpf.MapSpec `ebpf:"thread_calls"`
+	Walks       *ebpf.MapSpec `ebpf:"walks"`
 }
 
 // syscallsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -222,12 +231,12 @@ type syscallsMaps struct {
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Empty       *ebpf.Map `ebpf:"empty"`
 	Ended       *ebpf.Map `ebpf:"ended"`
-	NameScratch *ebpf.Map `ebpf:"name_scratch"`
 	Names       *ebpf.Map `ebpf:"names"`
 	Rows        *ebpf.Map `ebpf:"rows"`
 	Stats       *ebpf.Map `ebpf:"stats"`
 	TaskCalls   *ebpf.Map `ebpf:"task_calls"`
 	ThreadCalls *ebpf.Map `ebpf:"thread_calls"`
+	Walks       *ebpf.Map `ebpf:"walks"`
 }
 
 func (m *syscallsMaps) Close() error {
@@ -235,12 +244,12 @@ func (m *syscallsMaps) Close() error {
 		m.Drops,
 		m.Empty,
 		m.Ended,
-		m.NameScratch,
 		m.Names,
 		m.Rows,
 		m.Stats,
 		m.TaskCalls,
 		m.ThreadCalls,
+		m.Walks,
 	)
 }
 

@@ -3,7 +3,14 @@
 package ebpf
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestCountsAreExact(t *testing.T) {
@@ -22,7 +29,289 @@ func TestCountsAreExact(t *testing.T) {
 				t.Errorf("%d opens, %d errors, %v", opens.Calls, opens.Errors, opens.Errnos)
 			}
 			t.Logf("write: mean %v p50 %v p99 %v max %v; self %+v", writes.Mean(), writes.P50(), writes.P99(), writes.Max, result.Self)
-			t.Logf("unfinished %+v", result.Unfinished)
 		})
+	}
+}
+
+// rowsOf gives a call's rows by target.
+func rowsOf(result Syscalls, name string) map[string]SyscallStat {
+	rows := map[string]SyscallStat{}
+	for _, s := range result.Calls {
+		if s.Name == name {
+			rows[s.Target] = s
+		}
+	}
+	return rows
+}
+
+func TestFilesAreToldApartByWhatTheDescriptorIs(t *testing.T) {
+	for _, rung := range []Rung{TPBTF, RawTP} {
+		t.Run(string(rung), func(t *testing.T) {
+			dir := t.TempDir()
+			c := startHelper(t, "files", dir)
+			tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), ByFD: true, Rung: rung})
+			c.goOn()
+			c.line()
+			result := stop(t, tracer)
+			rows := rowsOf(result, "write")
+			for target, want := range map[string]uint64{
+				"file " + filepath.Join(dir, "first"):          100,
+				"file " + filepath.Join(dir, "second"):         200,
+				"file " + filepath.Join(dir, "gone (deleted)"): 300,
+				"not open": 7,
+				"eventfd":  11,
+			} {
+				row := rows[target]
+				if row.Calls != want {
+					t.Errorf("%d writes to %s, want %d; there are %v", row.Calls, target, want, keys(rows))
+				}
+				if wantFD := int32(100); strings.HasPrefix(target, "file") && row.FD != wantFD {
+					t.Errorf("%s: descriptor %d, want %d", target, row.FD, wantFD)
+				}
+			}
+			if rows["not open"].Errnos["EBADF"] != 7 {
+				t.Errorf("errors of writes to nothing: %v", rows["not open"].Errnos)
+			}
+			pipes := uint64(0)
+			for target, row := range rows {
+				if strings.HasPrefix(target, "pipe [") && row.Calls == 13 {
+					pipes++
+				}
+			}
+			if pipes != 1 {
+				t.Errorf("no pipe with 13 writes among %v", keys(rows))
+			}
+		})
+	}
+}
+
+func keys(rows map[string]SyscallStat) []string {
+	var list []string
+	for k, v := range rows {
+		list = append(list, fmt.Sprintf("%s: %d", k, v.Calls))
+	}
+	return list
+}
+
+func TestConnectionsOfAListenerAreOneRow(t *testing.T) {
+	const connections = 300
+	path := filepath.Join(t.TempDir(), "socket")
+	c := startHelper(t, "network", strconv.Itoa(connections), path)
+	address := c.ready[1]
+	tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), ByFD: true})
+	c.goOn()
+	c.line()
+	result := stop(t, tracer)
+	writes, reads, accepts := rowsOf(result, "write"), rowsOf(result, "read"), rowsOf(result, "accept4")
+	for _, r := range []struct {
+		rows   map[string]SyscallStat
+		target string
+	}{
+		{writes, "tcp " + address + " (accepted)"},
+		{writes, "tcp to " + address},
+		{writes, "unix " + path},
+		{writes, "unix to " + path},
+		{reads, "tcp " + address + " (accepted)"},
+		{accepts, "tcp " + address + " (listening)"},
+		{accepts, "unix " + path + " (listening)"},
+	} {
+		row := r.rows[r.target]
+		if row.Calls-row.Errors != connections {
+			t.Errorf("%d calls with %v on %s, want %d that succeed; there are %v", row.Calls, row.Errnos, r.target, connections, keys(r.rows))
+		}
+	}
+	if rows := len(rowsOf(result, "epoll_ctl")); rows != 1 {
+		t.Errorf("epoll_ctl has %d rows, want one for the epoll instance", rows)
+	}
+}
+
+func TestChildrenAreFollowed(t *testing.T) {
+	for _, rung := range []Rung{TPBTF, RawTP} {
+		t.Run(string(rung), func(t *testing.T) {
+			c := startHelper(t, "children", "5")
+			tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), Follow: true, Rung: rung})
+			c.goOn()
+			c.line()
+			result := stop(t, tracer)
+			if n := find(result, "pwrite64").Calls; n != 5000 {
+				t.Errorf("%d writes of the children, want 5000", n)
+			}
+			// The runtime starts one more when it first looks whether pidfds work.
+			if result.Processes < 6 || result.Processes > 8 {
+				t.Errorf("%d processes, want the 5 children and their parent", result.Processes)
+			}
+			if result.Ended["exit_group"] < 5 {
+				t.Errorf("ended inside a call: %v, want 5 in exit_group", result.Ended)
+			}
+			if n := find(result, "execve").Calls; n != 5 {
+				t.Errorf("%d execve, want 5", n)
+			}
+		})
+	}
+	c := startHelper(t, "children", "2")
+	tracer := traceOrSkip(t, SyscallOptions{PID: c.pid()})
+	c.goOn()
+	c.line()
+	result := stop(t, tracer)
+	if n := find(result, "pwrite64").Calls; n != 0 || result.Processes != 1 {
+		t.Errorf("%d writes of children that are not followed, %d processes", n, result.Processes)
+	}
+}
+
+func TestExecFromAnotherThreadIsOneCall(t *testing.T) {
+	for _, rung := range []Rung{TPBTF, RawTP} {
+		t.Run(string(rung), func(t *testing.T) {
+			c := startHelper(t, "execs")
+			tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), Rung: rung})
+			c.goOn()
+			c.line() // the new program is ready
+			c.goOn()
+			c.line()
+			result := stop(t, tracer)
+			if n := find(result, "execve"); n.Calls != 1 || n.Errors != 0 {
+				t.Errorf("execve: %d calls, %d errors, want one", n.Calls, n.Errors)
+			}
+			if n := find(result, "pwrite64").Calls; n != 10 {
+				t.Errorf("%d writes of the new program, want 10", n)
+			}
+			for _, u := range result.Unfinished {
+				if u.Name == "execve" {
+					t.Errorf("still in progress: %+v", u)
+				}
+			}
+		})
+	}
+}
+
+func TestCallsThatEndWithTheirThread(t *testing.T) {
+	for _, rung := range []Rung{TPBTF, RawTP} {
+		t.Run(string(rung), func(t *testing.T) {
+			c := startHelper(t, "ends")
+			tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), Rung: rung})
+			c.goOn()
+			if err := c.cmd.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			result := stop(t, tracer)
+			if result.Ended["exit_group"] != 1 {
+				t.Errorf("ended inside a call: %v, want one exit_group", result.Ended)
+			}
+			if len(result.Unfinished) != 0 {
+				t.Errorf("in progress after the end: %+v", result.Unfinished)
+			}
+		})
+	}
+}
+
+func TestCallsInProgressAreInNoTotal(t *testing.T) {
+	for _, rung := range []Rung{TPBTF, RawTP} {
+		t.Run(string(rung), func(t *testing.T) {
+			c := startHelper(t, "blocked")
+			tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), ByFD: true, Rung: rung})
+			c.goOn()
+			thread, err := strconv.Atoi(c.line()[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			result := stop(t, tracer)
+			if n := find(result, "readv").Calls; n != 0 {
+				t.Errorf("%d readv are counted: one began before, one has not returned", n)
+			}
+			var found []UnfinishedCall
+			for _, u := range result.Unfinished {
+				if u.Name == "readv" {
+					found = append(found, u)
+				}
+			}
+			if len(found) != 1 || found[0].Thread != int32(thread) || found[0].Process != int32(c.pid()) ||
+				found[0].For < 40*time.Millisecond || found[0].For > result.Elapsed || !strings.HasPrefix(found[0].Target, "pipe [") {
+				t.Errorf("in progress: %+v, want one readv of thread %d for 50 ms", found, thread)
+			}
+		})
+	}
+}
+
+func TestThreadsAreToldApart(t *testing.T) {
+	c := startHelper(t, "calls", "3", "3000", "30")
+	tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), ByThread: true, Only: []string{"pwrite64", "openat"}})
+	c.goOn()
+	c.line()
+	result := stop(t, tracer)
+	threads := map[int32]uint64{}
+	for _, s := range result.Calls {
+		switch s.Name {
+		case "pwrite64":
+			threads[s.Thread] += s.Calls
+		case "openat":
+		default:
+			t.Errorf("%s is counted, which is not asked for", s.Name)
+		}
+	}
+	if len(threads) != 3 {
+		t.Errorf("writes by thread: %v, want 3 threads", threads)
+	}
+	for thread, n := range threads {
+		if n != 1000 || thread == 0 {
+			t.Errorf("thread %d made %d writes, want 1000", thread, n)
+		}
+	}
+}
+
+func TestReadWhileItRuns(t *testing.T) {
+	c := startHelper(t, "calls", "2", "200000", "0")
+	tracer := traceOrSkip(t, SyscallOptions{PID: c.pid()})
+	c.goOn()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.line()
+	}()
+	var last uint64
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		now, err := tracer.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := find(now, "pwrite64").Calls
+		if n < last {
+			t.Fatalf("%d writes after %d", n, last)
+		}
+		last = n
+	}
+	result := stop(t, tracer)
+	if n := find(result, "pwrite64").Calls; n != 200000 {
+		t.Errorf("%d writes, want 200000", n)
+	}
+	again, err := tracer.Read()
+	if err != nil || find(again, "pwrite64").Calls != 200000 {
+		t.Errorf("read after the stop: %v", err)
+	}
+	if err := errors.Join(tracer.Close(), tracer.Close()); err != nil {
+		t.Errorf("closed twice: %v", err)
+	}
+}
+
+func TestBadTargets(t *testing.T) {
+	c := startHelper(t, "calls", "1", "0", "0")
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+	for _, bad := range []struct {
+		options SyscallOptions
+		want    string
+	}{
+		{SyscallOptions{PID: c.pid()}, "no such process"},
+		{SyscallOptions{PID: 0}, "want the id of a process"},
+		{SyscallOptions{PID: os.Getpid(), Only: []string{"write", "wriet"}}, `"wriet": no such system call here; did you mean write?`},
+		{SyscallOptions{PID: os.Getpid(), Rung: "kprobe"}, "there are tp_btf, raw_tp and tracepoint"},
+	} {
+		_, err := TraceSyscalls(bad.options)
+		if err == nil || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("%+v: %v, want %q", bad.options, err, bad.want)
+		}
 	}
 }

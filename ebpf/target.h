@@ -16,6 +16,7 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262 /* what Go listens with */
 #define TCP_ESTABLISHED 1
 #define TCP_LISTEN 10
 
@@ -27,70 +28,99 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } names SEC(".maps");
 
-/* A name while it is put together: too large for the stack. */
+/* A name while it is put together, and how far: too large for the stack. */
+struct walk {
+	struct name name;
+	__u64 dentry, vfs; /* pointers */
+	__u64 root_dentry, root_vfs;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct name);
+	__type(value, struct walk);
 	__uint(max_entries, 1);
-} name_scratch SEC(".maps");
+} walks SEC(".maps");
 
 /* Local ports on which a socket listens: a connection from such a port was
  * accepted. Filled before the start, and by each accept. */
 __u8 listening[65536];
 
-/* Puts the path of dentry on mnt together, up to root. */
-static __always_inline void read_path(struct name *name, struct vfsmount *vfs, struct dentry *dentry,
-				      struct path *root)
-{
-	struct mount *mnt =
-		(void *)vfs - __builtin_preserve_field_info(((struct mount *)0)->mnt, 0 /* byte offset */);
-	__u32 at = 0;
-
-	name->deleted = READ(dentry, d_hash.pprev) == NULL;
-	name->cut = 1;
-	for (int i = 0; i < 48; i++) {
-		struct dentry *parent = READ(dentry, d_parent);
-
-		if (dentry == root->dentry && vfs == root->mnt) {
-			name->cut = 0;
-			break;
-		}
-		if (dentry == parent || dentry == READ(vfs, mnt_root)) {
-			struct mount *above = READ(mnt, mnt_parent);
-
-			if (above == mnt || above == NULL) {
-				name->cut = 0;
-				break;
-			}
-			dentry = READ(mnt, mnt_mountpoint);
-			mnt = above;
-			vfs = __builtin_preserve_access_index(&above->mnt);
-			continue;
-		}
-		if (at >= TEXT)
-			break;
-		long n = bpf_probe_read_kernel_str(&name->text[at], PART, READ(dentry, d_name.name));
-		if (n <= 0 || n > PART)
-			break;
-		at += n;
-		dentry = parent;
-	}
-	name->len = at;
-}
-
-static __always_inline struct name *new_name(void)
+/* Takes one step of a path towards its root; 0 at the end. A global function, with
+ * its state in a table: so the verifier looks at it once, not at all ways through all
+ * steps. */
+__noinline int step_up(void)
 {
 	__u32 zero = 0;
-	struct name *name = bpf_map_lookup_elem(&name_scratch, &zero);
+	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
 
-	if (name) {
-		name->len = 0;
-		name->mode = 0;
-		name->deleted = 0;
-		name->cut = 0;
+	if (walk == NULL)
+		return 0;
+	struct dentry *dentry = (void *)walk->dentry, *parent = READ(dentry, d_parent);
+	struct vfsmount *vfs = (void *)walk->vfs;
+	struct dentry *top = READ(vfs, mnt_root);
+	/* What has a name and no place, an eventfd or a memfd, is its own parent. */
+	bool nowhere = dentry == parent && dentry != top;
+
+	if (walk->dentry == walk->root_dentry && walk->vfs == walk->root_vfs)
+		goto complete;
+	if (dentry == top) {
+		struct mount *mnt =
+			(void *)vfs - __builtin_preserve_field_info(((struct mount *)0)->mnt, 0 /* byte offset */);
+		struct mount *above = READ(mnt, mnt_parent);
+
+		if (above == mnt || above == NULL)
+			goto complete;
+		walk->dentry = (__u64)READ(mnt, mnt_mountpoint);
+		walk->vfs = (__u64)__builtin_preserve_access_index(&above->mnt);
+		return 1;
 	}
-	return name;
+	__u32 at = walk->name.len;
+	if (at >= TEXT)
+		return 0;
+	long n = bpf_probe_read_kernel_str(&walk->name.text[at], PART, READ(dentry, d_name.name));
+	if (n <= 0 || n > PART)
+		return 0;
+	walk->name.len = at + n;
+	walk->dentry = (__u64)parent;
+	if (!nowhere)
+		return 1;
+	walk->name.deleted = 0;
+complete:
+	walk->name.cut = 0;
+	return 0;
+}
+
+/* Puts the path of a file together, up to the root of the process. */
+static __always_inline void read_path(struct walk *walk, struct file *file, struct task_struct *task)
+{
+	struct fs_struct *fs = READ(task, fs);
+
+	struct dentry *dentry = READ(file, f_path.dentry);
+
+	walk->root_dentry = fs ? (__u64)READ(fs, root.dentry) : 0;
+	walk->root_vfs = fs ? (__u64)READ(fs, root.mnt) : 0;
+	walk->dentry = (__u64)dentry;
+	walk->vfs = (__u64)READ(file, f_path.mnt);
+	walk->name.deleted = READ(dentry, d_hash.pprev) == NULL;
+	walk->name.cut = 1;
+	for (int i = 0; i < 64; i++)
+		if (step_up() == 0)
+			break;
+}
+
+static __always_inline struct walk *new_walk(void)
+{
+	__u32 zero = 0;
+	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+
+	if (walk) {
+		walk->name.len = 0;
+		walk->name.mode = 0;
+		walk->name.deleted = 0;
+		walk->name.cut = 0;
+	}
+	return walk;
 }
 
 static __always_inline void count_drop(enum drop why);
@@ -123,16 +153,16 @@ static __always_inline void unix_target(struct target *target, struct sock *sk)
 	target->id = (__u64)addr;
 	if (bpf_map_lookup_elem(&names, target))
 		return;
-	struct name *name = new_name();
-	if (name == NULL)
+	struct walk *walk = new_walk();
+	if (walk == NULL)
 		return;
 	int len = READ(addr, len);
 	if (len < 2 || len > 110)
 		return;
-	if (bpf_probe_read_kernel(name->text, 110, __builtin_preserve_access_index(&addr->name)) < 0)
+	if (bpf_probe_read_kernel(walk->name.text, 110, __builtin_preserve_access_index(&addr->name)) < 0)
 		return;
-	name->len = len;
-	keep_name(target, name);
+	walk->name.len = len;
+	keep_name(target, &walk->name);
 }
 
 static __always_inline void socket_target(struct target *target, struct file *file)
@@ -146,6 +176,9 @@ static __always_inline void socket_target(struct target *target, struct file *fi
 	}
 	__u16 family = READ(sk, __sk_common.skc_family);
 	__u16 protocol = READ(sk, sk_protocol);
+
+	if (protocol == IPPROTO_MPTCP)
+		protocol = IPPROTO_TCP;
 	if (family == AF_UNIX) {
 		unix_target(target, sk);
 		return;
@@ -222,16 +255,12 @@ static __noinline int find_target(struct target *target, __s32 fd)
 	}
 	if (bpf_map_lookup_elem(&names, target))
 		return 0;
-	struct name *name = new_name();
-	if (name == NULL)
+	struct walk *walk = new_walk();
+	if (walk == NULL)
 		return 0;
-	struct fs_struct *fs = READ(task, fs);
-	struct path root = {};
-	if (fs)
-		root = READ(fs, root);
-	name->mode = mode;
-	read_path(name, READ(file, f_path.mnt), READ(file, f_path.dentry), &root);
-	keep_name(target, name);
+	walk->name.mode = mode;
+	read_path(walk, file, task);
+	keep_name(target, &walk->name);
 	return 0;
 }
 
