@@ -33,7 +33,8 @@ var helpers = map[string]func(args []string) error{
 	"tracer":     helpTracer,
 	"blocked":    helpBlocked,
 	"check":      helpCheck,
-	"nested":     helpNested,
+	"outer":      helpOuter,
+	"compat":     helpCompat,
 }
 
 func TestMain(m *testing.M) {

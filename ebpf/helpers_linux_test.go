@@ -3,6 +3,7 @@
 package ebpf
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -289,5 +290,66 @@ func helpCheck([]string) error {
 	return nil
 }
 
-// helpNested runs in a pid namespace of its own: it traces itself a child there.
-func helpNested([]string) error { return errors.New("not yet") }
+// helpOuter traces a helper of its own, in the namespaces that it was started in,
+// and says what it counted. It mounts what they need: "proc", "tracefs" or "-".
+func helpOuter(args []string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	switch args[0] {
+	case "proc":
+		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+			return err
+		}
+	case "tracefs":
+		if err := unix.Mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, ""); err != nil {
+			fmt.Println("ready cannot mount tracefs:", err)
+			return nil
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "2", "20000", "100")
+	if err := os.Setenv(helperVariable, "calls"); err != nil {
+		return err
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil {
+		return err
+	}
+	tracer, err := TraceSyscalls(SyscallOptions{PID: cmd.Process.Pid, Rung: Rung(args[1]), ByFD: true, Follow: true})
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
+	if _, err := fmt.Fprintln(in, "go"); err != nil {
+		return err
+	}
+	if _, err := lines.ReadString('\n'); err != nil {
+		return err
+	}
+	result, err := tracer.Stop()
+	if err != nil {
+		return err
+	}
+	process := int32(0)
+	for _, u := range result.Unfinished {
+		process = u.Process
+	}
+	fmt.Println("ready", result.Self.Rung, find(result, "pwrite64").Calls, find(result, "openat").Errnos["ENOENT"],
+		result.Self.Lost(), process == int32(cmd.Process.Pid))
+	return nil
+}
