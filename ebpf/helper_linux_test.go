@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -157,6 +158,19 @@ func checkTotals(t *testing.T, result Syscalls) {
 		}
 		if errnos != s.Errors || s.Hist.Count() != s.Calls || s.Errors > s.Calls {
 			t.Errorf("%s %s: %d calls, %d in the histogram, %d errors, %d by number", s.Name, s.Target, s.Calls, s.Hist.Count(), s.Errors, errnos)
+		}
+		// Each duration is in the bucket where it belongs: their middles add up to the
+		// total as well as one of them is to a duration.
+		middles, top := time.Duration(0), 0
+		for b, n := range s.Hist.counts {
+			if n > 0 {
+				low, width := bucketBounds(b)
+				middles += time.Duration(n * (low + width/2))
+				top = b
+			}
+		}
+		if off := (middles - s.Total).Abs(); float64(off) > 0.032*float64(s.Total)+float64(s.Calls) || top != bucketOf(uint64(s.Max)) {
+			t.Errorf("%s: buckets add up to %v and end at %d, total %v, max %v in %d", s.Name, middles, top, s.Total, s.Max, bucketOf(uint64(s.Max)))
 		}
 		if s.P50() > s.P99() || s.P99() > s.Max || s.Mean() > s.Max || s.Total < s.Max {
 			t.Errorf("%s: p50 %v, p99 %v, mean %v, max %v, total %v", s.Name, s.P50(), s.P99(), s.Mean(), s.Max, s.Total)

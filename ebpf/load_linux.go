@@ -64,8 +64,11 @@ func attach(program *ebpf.Program, at attachment) (link.Link, error) {
 	return link.Tracepoint(at.group, at.point, program, nil)
 }
 
-// openProbes loads and attaches by one rung. prepare sets the constants and sizes.
-func openProbes(rung Rung, plain, follow bool, prepare func(*ebpf.CollectionSpec) error) (*probes, error) {
+// prepareFunc sets the constants and sizes of probes before they are loaded.
+type prepareFunc func(*ebpf.CollectionSpec) error
+
+// openProbes loads and attaches by one rung.
+func openProbes(rung Rung, plain, follow bool, prepare prepareFunc) (*probes, error) {
 	spec, err := loadSyscalls()
 	if err != nil {
 		return nil, fmt.Errorf("read the compiled probes: %w", err)
@@ -137,7 +140,7 @@ func (p *probes) close() error {
 
 // climb tries the rungs, best first, or the one that is forced, and gives the
 // first that loads and attaches.
-func climb(o SyscallOptions, prepare func(*ebpf.CollectionSpec) error) (*probes, error) {
+func climb(o SyscallOptions, prepare prepareFunc) (*probes, error) {
 	rungs := Rungs()
 	if o.Rung != "" {
 		rungs = []Rung{o.Rung}

@@ -75,10 +75,10 @@ func (s *SyscallStat) Mean() time.Duration {
 	return time.Duration(uint64(s.Total) / s.Calls)
 }
 
-// P50 is the median duration, within 3.2 %.
+// P50 is the median duration, within 3.1 %.
 func (s *SyscallStat) P50() time.Duration { return s.Hist.Quantile(0.50, s.Max) }
 
-// P99 is the duration that 99 % of the calls stay under, within 3.2 %.
+// P99 is the duration that 99 % of the calls stay under, within 3.1 %.
 func (s *SyscallStat) P99() time.Duration { return s.Hist.Quantile(0.99, s.Max) }
 
 // UnfinishedCall is a call that had begun and not returned.

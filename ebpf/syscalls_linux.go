@@ -64,8 +64,11 @@ func CheckSyscalls(rung Rung) (Rung, error) {
 	return t.probes.rung, t.Close()
 }
 
-// openTracer loads and attaches; no process is traced yet.
-func openTracer(o SyscallOptions) (*SyscallTracer, error) {
+// openTracer loads and attaches the best way; no process is traced yet.
+func openTracer(o SyscallOptions) (*SyscallTracer, error) { return openTracerBy(o, climb) }
+
+// openTracerBy is openTracer by a way that open decides on.
+func openTracerBy(o SyscallOptions, open func(SyscallOptions, prepareFunc) (*probes, error)) (*SyscallTracer, error) {
 	if err := checkOnly(o.Only); err != nil {
 		return nil, err
 	}
@@ -74,7 +77,7 @@ func openTracer(o SyscallOptions) (*SyscallTracer, error) {
 	}
 	t := &SyscallTracer{options: o, slots: newSlots(o.Only, o.ByFD, calibrationCall(o.ByFD))}
 	t.untraced = calibrationTime(calibrationCall(o.ByFD))
-	probes, err := climb(o, t.prepare)
+	probes, err := open(o, t.prepare)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 func TestCountsAreExact(t *testing.T) {
@@ -313,5 +315,76 @@ func TestBadTargets(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%+v: %v, want %q", bad.options, err, bad.want)
 		}
+	}
+}
+
+func TestCountsWithoutTheKernelsTypes(t *testing.T) {
+	needBPF(t)
+	c := startHelper(t, "calls", "4", "40000", "400")
+	options := SyscallOptions{PID: c.pid(), ByThread: true}
+	tracer, err := openTracerBy(options, func(o SyscallOptions, prepare prepareFunc) (*probes, error) {
+		return openProbes(RawTP, true, false, prepare)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracer.Close()
+	for _, program := range tracer.probes.coll.Programs {
+		info, err := program.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(info.Name, "enter") && !strings.HasPrefix(info.Name, "enter_raw_tp_pl") {
+			t.Errorf("%s is loaded, which needs BTF", info.Name)
+		}
+	}
+	if err := tracer.start(); err != nil {
+		t.Fatal(err)
+	}
+	c.goOn()
+	c.line()
+	result := stop(t, tracer)
+	if writes, opens := find(result, "pwrite64"), find(result, "openat"); writes.Calls != 40000 || opens.Errnos["ENOENT"] != 400 {
+		t.Errorf("%d writes and %v, want 40000 and 400 ENOENT", writes.Calls, opens.Errnos)
+	}
+}
+
+func TestWhatFitsNowhereIsCountedByCall(t *testing.T) {
+	// More threads than the table of rows has room for: what does not fit is
+	// counted by call alone.
+	c := startHelper(t, "calls", "5", "5000", "0")
+	options := SyscallOptions{PID: c.pid(), ByThread: true, Only: []string{"pwrite64"}}
+	tracer, err := openTracerBy(options, func(o SyscallOptions, prepare prepareFunc) (*probes, error) {
+		return climb(o, func(spec *ebpf.CollectionSpec) error {
+			err := prepare(spec)
+			spec.Maps[syscallsMapRows].MaxEntries = 2
+			return err
+		})
+	})
+	var missing *Missing
+	if errors.As(err, &missing) {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracer.Close()
+	if err := tracer.start(); err != nil {
+		t.Fatal(err)
+	}
+	c.goOn()
+	c.line()
+	result := stop(t, tracer)
+	if n := find(result, "pwrite64").Calls; n != 5000 {
+		t.Errorf("%d writes, want 5000", n)
+	}
+	apart := 0
+	for _, s := range result.Calls {
+		if s.Thread == 0 && strings.HasPrefix(s.Target, "others") {
+			apart++
+		}
+	}
+	if len(result.Calls) < 2 || apart != 1 {
+		t.Errorf("rows: %+v, want some by thread and one for the others", len(result.Calls))
 	}
 }
