@@ -102,11 +102,14 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
+// compatMark ends the name of a call by the 32-bit table.
+const compatMark = " (32-bit)"
+
 // callName names a number as the probes keep it.
 func callName(number uint32) string {
 	table, mark := nativeCalls, ""
 	if number&compatBit != 0 && int32(number) != -1 {
-		table, mark = compatCalls, " (32-bit)"
+		table, mark = compatCalls, compatMark
 		number &^= compatBit
 	}
 	if name, ok := table[number]; ok {

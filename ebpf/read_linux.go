@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -134,10 +135,15 @@ func (t *SyscallTracer) addRow(result *Syscalls, key syscallsKey, target string,
 			}
 		}
 	}
-	if s.Calls == 0 || key.Number == calibrationCall(t.options.ByFD) && !wanted(t.options.Only, s.Name) && t.started != 0 {
-		return
+	if s.Calls == 0 || t.started != 0 && !t.wants(key.Number) {
+		return // the call that calibrates has a row in any case
 	}
 	result.Calls = append(result.Calls, s)
+}
+
+// wants tells whether a number is among those that are asked for.
+func (t *SyscallTracer) wants(number uint32) bool {
+	return wanted(t.options.Only, strings.TrimSuffix(callName(number), compatMark))
 }
 
 // readUnfinished lists the calls in progress.
@@ -150,7 +156,7 @@ func (t *SyscallTracer) readUnfinished(result *Syscalls, now time.Duration) erro
 			u.Compat, u.Number = true, int(c.Number&^compatBit)
 		}
 		u.Process, u.Thread = t.ids.here(c.Process, thread)
-		if wanted(t.options.Only, callName(c.Number&^compatBit)) {
+		if t.wants(c.Number) {
 			result.Unfinished = append(result.Unfinished, u)
 		}
 	}
@@ -189,8 +195,8 @@ func (t *SyscallTracer) readEnded(result *Syscalls) error {
 		if result.Ended == nil {
 			result.Ended = map[string]uint64{}
 		}
-		if name := callName(number); wanted(t.options.Only, name) {
-			result.Ended[name] += sum(cores)
+		if t.wants(number) {
+			result.Ended[callName(number)] += sum(cores)
 		}
 	}
 	if err := each.Err(); err != nil {
