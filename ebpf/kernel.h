@@ -197,8 +197,11 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
-struct trace_event_raw_sched_process_fork {
-	int child_pid;
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
 };
 
 #if defined(__TARGET_ARCH_x86)

@@ -68,7 +68,7 @@ func attach(program *ebpf.Program, at attachment) (link.Link, error) {
 type prepareFunc func(*ebpf.CollectionSpec) error
 
 // openProbes loads and attaches by one rung.
-func openProbes(rung Rung, plain, follow bool, prepare prepareFunc) (*probes, error) {
+func openProbes(o SyscallOptions, rung Rung, plain bool, prepare prepareFunc) (*probes, error) {
 	spec, err := loadSyscalls()
 	if err != nil {
 		return nil, fmt.Errorf("read the compiled probes: %w", err)
@@ -76,8 +76,8 @@ func openProbes(rung Rung, plain, follow bool, prepare prepareFunc) (*probes, er
 	if err := prepare(spec); err != nil {
 		return nil, err
 	}
-	list := attachments(rung, plain, follow)
-	keep := map[string]bool{}
+	list := attachments(rung, plain, o.Follow)
+	keep := map[string]bool{syscallsProgNoteListeners: o.ByFD}
 	for _, a := range list {
 		keep[a.program] = true
 	}
@@ -154,9 +154,9 @@ func climb(o SyscallOptions, prepare prepareFunc) (*probes, error) {
 	}
 	var tried []Attempt
 	for _, rung := range rungs {
-		p, err := openProbes(rung, false, o.Follow, prepare)
+		p, err := openProbes(o, rung, false, prepare)
 		if err != nil && rung != TPBTF && needsBTF == "" && noBTF() {
-			p, err = openProbes(rung, true, false, prepare)
+			p, err = openProbes(o, rung, true, prepare)
 		}
 		if err == nil {
 			return p, nil

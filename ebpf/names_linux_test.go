@@ -48,7 +48,7 @@ func TestEveryDescriptorCallExistsSomewhere(t *testing.T) {
 func TestNearestName(t *testing.T) {
 	known := SyscallNames()
 	for asked, want := range map[string]string{
-		"wriet": "write", "opentat": "openat", "futx": "futex", "epoll": "epoll_ctl",
+		"pwirte64": "pwrite64", "opentat": "openat", "futx": "futex", "epoll": "epoll_ctl",
 	} {
 		if got := nearest(asked, known); got != want && (asked != "epoll" || got[:5] != "epoll") {
 			t.Errorf("nearest to %q is %q, want %q", asked, got, want)

@@ -20,6 +20,7 @@ __u64 processes;
 #define MAX_SLOTS 512
 __u8 used[MAX_SLOTS]; /* rows of stats that are not empty */
 __u8 clearing;	      /* what list_calls does */
+__u32 listener;	      /* the process that note_listeners looks at */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -340,10 +341,7 @@ static __always_inline struct stat *split_row(const struct call *call, __u32 thr
 	if (first == NULL)
 		return NULL;
 	bpf_map_update_elem(&rows, &key, first, BPF_NOEXIST);
-	row = bpf_map_lookup_elem(&rows, &key);
-	if (row)
-		row->fd = call->fd;
-	return row;
+	return bpf_map_lookup_elem(&rows, &key);
 }
 
 static __always_inline void finish(struct call *call, __u64 ids, __s64 ret)
@@ -355,6 +353,8 @@ static __always_inline void finish(struct call *call, __u64 ids, __s64 ret)
 	call->start = 0;
 	if (by_thread || (by_fd && call->slot & SLOT_FD) || unlikely(index == SLOT_TABLE))
 		row = split_row(call, ids);
+	if (row && row->calls == 0)
+		row->fd = call->fd; /* the first one on this core */
 	if (row == NULL && index < MAX_SLOTS) {
 		row = bpf_map_lookup_elem(&stats, &index);
 		if (row && unlikely(row->calls == 0)) {
@@ -632,6 +632,25 @@ int list_calls(struct bpf_iter__task *ctx)
 	entry.call = *call;
 	if (entry.call.start)
 		bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
+	return 0;
+}
+
+/* Notes on which ports the sockets of a process listen. It writes nothing. */
+SEC("iter/task_file")
+int note_listeners(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+
+	if (task == NULL || file == NULL || task->tgid != listener)
+		return 0;
+	struct inode *inode = READ(file, f_inode);
+	if ((READ(inode, i_mode) & S_IFMT) == S_IFSOCK) {
+		struct target target;
+
+		__builtin_memset(&target, 0, sizeof(target));
+		socket_target(&target, file);
+	}
 	return 0;
 }
 

@@ -133,7 +133,7 @@ func (t *SyscallTracer) start() error {
 		return fmt.Errorf("calibrate the probes: %w", err)
 	}
 	if t.options.ByFD {
-		if err := t.set("listening", listeningPorts(t.options.PID)); err != nil {
+		if err := t.noteListeners(target); err != nil {
 			return err
 		}
 	}

@@ -309,7 +309,7 @@ func TestBadTargets(t *testing.T) {
 	}{
 		{SyscallOptions{PID: c.pid()}, "no such process"},
 		{SyscallOptions{PID: 0}, "want the id of a process"},
-		{SyscallOptions{PID: os.Getpid(), Only: []string{"write", "wriet"}}, `"wriet": no such system call here; did you mean write?`},
+		{SyscallOptions{PID: os.Getpid(), Only: []string{"write", "pwirte64"}}, `"pwirte64": no such system call here; did you mean pwrite64?`},
 		{SyscallOptions{PID: os.Getpid(), Rung: "kprobe"}, "there are tp_btf, raw_tp and tracepoint"},
 	} {
 		_, err := TraceSyscalls(bad.options)
@@ -324,7 +324,7 @@ func TestCountsWithoutTheKernelsTypes(t *testing.T) {
 	c := startHelper(t, "calls", "4", "40000", "400")
 	options := SyscallOptions{PID: c.pid(), ByThread: true}
 	tracer, err := openTracerBy(options, func(o SyscallOptions, prepare prepareFunc) (*probes, error) {
-		return openProbes(RawTP, true, false, prepare)
+		return openProbes(o, RawTP, true, prepare)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -102,11 +102,13 @@ const (
 	syscallsProgForkedTpBtf          = "forked_tp_btf"
 	syscallsProgListCalls            = "list_calls"
 	syscallsProgListIds              = "list_ids"
+	syscallsProgNoteListeners        = "note_listeners"
 	syscallsVarByFd                  = "by_fd"
 	syscallsVarByThread              = "by_thread"
 	syscallsVarClearing              = "clearing"
 	syscallsVarCompatSlots           = "compat_slots"
 	syscallsVarFollowed              = "followed"
+	syscallsVarListener              = "listener"
 	syscallsVarListening             = "listening"
 	syscallsVarProcesses             = "processes"
 	syscallsVarSlots                 = "slots"
@@ -175,6 +177,7 @@ type syscallsProgramSpecs struct {
 	ForkedTpBtf          *ebpf.ProgramSpec `ebpf:"forked_tp_btf"`
 	ListCalls            *ebpf.ProgramSpec `ebpf:"list_calls"`
 	ListIds              *ebpf.ProgramSpec `ebpf:"list_ids"`
+	NoteListeners        *ebpf.ProgramSpec `ebpf:"note_listeners"`
 }
 
 // syscallsMapSpecs contains maps before they are loaded into the kernel.
@@ -201,6 +204,7 @@ type syscallsVariableSpecs struct {
 	Clearing    *ebpf.VariableSpec `ebpf:"clearing"`
 	CompatSlots *ebpf.VariableSpec `ebpf:"compat_slots"`
 	Followed    *ebpf.VariableSpec `ebpf:"followed"`
+	Listener    *ebpf.VariableSpec `ebpf:"listener"`
 	Listening   *ebpf.VariableSpec `ebpf:"listening"`
 	Processes   *ebpf.VariableSpec `ebpf:"processes"`
 	Slots       *ebpf.VariableSpec `ebpf:"slots"`
@@ -262,6 +266,7 @@ type syscallsVariables struct {
 	Clearing    *ebpf.Variable `ebpf:"clearing"`
 	CompatSlots *ebpf.Variable `ebpf:"compat_slots"`
 	Followed    *ebpf.Variable `ebpf:"followed"`
+	Listener    *ebpf.Variable `ebpf:"listener"`
 	Listening   *ebpf.Variable `ebpf:"listening"`
 	Processes   *ebpf.Variable `ebpf:"processes"`
 	Slots       *ebpf.Variable `ebpf:"slots"`
@@ -292,6 +297,7 @@ type syscallsPrograms struct {
 	ForkedTpBtf          *ebpf.Program `ebpf:"forked_tp_btf"`
 	ListCalls            *ebpf.Program `ebpf:"list_calls"`
 	ListIds              *ebpf.Program `ebpf:"list_ids"`
+	NoteListeners        *ebpf.Program `ebpf:"note_listeners"`
 }
 
 func (p *syscallsPrograms) Close() error {
@@ -315,6 +321,7 @@ func (p *syscallsPrograms) Close() error {
 		p.ForkedTpBtf,
 		p.ListCalls,
 		p.ListIds,
+		p.NoteListeners,
 	)
 }
 

@@ -43,7 +43,7 @@ struct {
 } walks SEC(".maps");
 
 /* Local ports on which a socket listens: a connection from such a port was
- * accepted. Filled before the start, and by each accept. */
+ * accepted. Filled before the start by note_listeners, and by each accept. */
 __u8 listening[65536];
 
 /* Takes one step of a path towards its root; 0 at the end. A global function, with

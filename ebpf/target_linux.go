@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -187,26 +186,11 @@ func otherSocket(t syscallsTarget) string {
 	return fmt.Sprintf("socket of family %d (protocol %d)", t.Dev, t.Port)
 }
 
-// listeningPorts marks the local TCP ports on which sockets of the process'
-// network listen. Where they cannot be read, connections accepted so far from a
-// port on which nothing is accepted any more are named by their other end.
-func listeningPorts(pid int) []uint8 {
-	ports := make([]uint8, 1<<16)
-	fs, err := procfs.NewFS(fmt.Sprintf("/proc/%d", pid))
-	if err != nil {
-		return ports
+// noteListeners tells the probes on which ports the sockets of a process listen, by
+// its id in the first pid namespace: connections from there were accepted.
+func (t *SyscallTracer) noteListeners(process uint32) error {
+	if err := t.set("listener", process); err != nil {
+		return err
 	}
-	const listen = 10 // TCP_LISTEN
-	for _, read := range []func() (procfs.NetTCP, error){fs.NetTCP, fs.NetTCP6} {
-		sockets, err := read()
-		if err != nil {
-			continue
-		}
-		for _, s := range sockets {
-			if s.St == listen && s.LocalPort < 1<<16 {
-				ports[s.LocalPort] = 1
-			}
-		}
-	}
-	return ports
+	return iterate(t.probes.coll.Programs[syscallsProgNoteListeners], func(uint8) {})
 }
