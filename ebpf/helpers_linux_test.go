@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -340,6 +341,16 @@ func helpOuter(args []string) error {
 	}
 	if _, err := lines.ReadString('\n'); err != nil {
 		return err
+	}
+	// The helper has said that it is done; soon it waits in a read.
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		now, err := tracer.Read()
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(now.Unfinished, func(u UnfinishedCall) bool { return u.Name == "read" }) {
+			break
+		}
 	}
 	result, err := tracer.Stop()
 	if err != nil {

@@ -112,7 +112,8 @@ static __always_inline void begin(struct call *call, __u64 ids, __u32 number, __
 	call->slot = slot;
 	call->process = ids >> 32;
 	call->fd = -1;
-	call->start = bpf_ktime_get_ns();
+	if (!by_fd || !(slot & SLOT_FD))
+		call->start = bpf_ktime_get_ns();
 }
 
 static __always_inline void begin_fd(struct call *call, __s32 fd)
@@ -121,7 +122,7 @@ static __always_inline void begin_fd(struct call *call, __s32 fd)
 	if (call->slot & SLOT_FD) {
 		call->fd = fd;
 		find_target(&call->target, fd);
-		call->start = bpf_ktime_get_ns(); /* looking is not the call's time */
+		call->start = bpf_ktime_get_ns(); /* after the look, which is not the call's time */
 	}
 }
 

@@ -223,26 +223,26 @@ static __noinline int find_target(struct target *target, __s32 fd)
 	if (target == NULL)
 		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct files_struct *files = READ(task, files);
-	struct fdtable *table = READ(files, fdt);
-	struct file **slots = READ(table, fd);
+	/* The verifier knows these for kernel objects: loads without a helper. */
+	struct fdtable *table = task->files->fdt;
+	struct file **slots = table->fd;
 	struct file *file = NULL;
 
 	target->kind = KIND_NOTOPEN;
-	if (fd < 0 || (__u32)fd >= READ(table, max_fds))
+	if (fd < 0 || (__u32)fd >= table->max_fds)
 		return 0;
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	if (file == NULL)
 		return 0;
 	struct inode *inode = READ(file, f_inode);
 	__u16 mode = READ(inode, i_mode);
-	struct super_block *sb = READ(inode, i_sb);
-	unsigned long magic = READ(sb, s_magic);
 
 	if ((mode & S_IFMT) == S_IFSOCK) {
 		socket_target(target, file);
 		return 0;
 	}
+	struct super_block *sb = READ(inode, i_sb);
+	unsigned long magic = READ(sb, s_magic);
 	if (magic == ANON_INODE_FS_MAGIC) {
 		target->kind = KIND_ANON;
 		target->id = (__u64)READ(file, f_op);
