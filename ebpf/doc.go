@@ -28,9 +28,9 @@
 //	of another process than the traced one        440-490
 //	tp_btf: start in task storage                 607-630
 //	tp_btf, split by thread                           635
-//	tp_btf, split by descriptor                      1020
+//	tp_btf, split by descriptor                       900
 //	raw_tp: start in a hash table by thread           690
-//	raw_tp, split by descriptor                      1035
+//	raw_tp, split by descriptor                       960
 //	tp_btf, with the kernel's own timing (stats)      730
 //
 // Most of what a bystander pays is the kernel's slow way into a system call, which
