@@ -1,0 +1,335 @@
+package results
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// TraceSyscallsSchema is the format of a trace of system calls as JSON.
+const TraceSyscallsSchema = "mslab.trace.syscalls/v1"
+
+// The stretches of time that a SyscallTrace can be of.
+const (
+	WindowTotal    = "total"    // from the attaching of the tracer to the end
+	WindowInterval = "interval" // from the figures before to these
+)
+
+// SyscallTrace is what system calls a process made in a stretch of time. Its
+// JSON is what `mslab trace syscalls --json` prints.
+type SyscallTrace struct {
+	Schema string `json:"schema"`
+	Title  string `json:"title"` // what was traced
+	PID    int    `json:"pid"`
+	// Window is WindowTotal or WindowInterval; EndNS is when it ended, counted
+	// from the attaching of the tracer.
+	Window    string `json:"window"`
+	ElapsedNS int64  `json:"elapsed_ns"` // its length
+	EndNS     int64  `json:"end_ns"`
+	// Requests are those that the server completed meanwhile; nil where nothing
+	// tells.
+	Requests *int64 `json:"requests,omitempty"`
+	// Ended says how the process ended while it was traced; "" where it did not.
+	Ended      string           `json:"ended,omitempty"`
+	Command    *TracedCommand   `json:"command,omitempty"`
+	Syscalls   []Syscall        `json:"syscalls"` // by total time, largest first
+	Unfinished []UnfinishedCall `json:"unfinished"`
+	Self       TraceSelf        `json:"self"`
+	// Notes are what else a reader should know.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// TracedCommand is a command that was started to be traced.
+type TracedCommand struct {
+	Args []string `json:"args"`
+	// ExitCode is 128 + N where signal N ended it; -1 while it runs.
+	ExitCode int `json:"exit_code"`
+}
+
+// Syscall is what was counted of one system call, or of one system call on one
+// target or of one thread.
+type Syscall struct {
+	Name   string            `json:"name"`
+	Target string            `json:"target,omitempty"` // what its descriptor refers to
+	FD     *int              `json:"fd,omitempty"`
+	Thread int               `json:"thread,omitempty"`
+	Calls  uint64            `json:"calls"`
+	Errors uint64            `json:"errors"`
+	Errnos map[string]uint64 `json:"errnos"` // by name, "EAGAIN": 512
+	// PerRequest is calls by request; nil where requests are not known or none
+	// were served.
+	PerRequest *float64 `json:"per_request,omitempty"`
+	TotalNS    int64    `json:"total_ns"`
+	MeanNS     float64  `json:"mean_ns"`
+	P50NS      int64    `json:"p50_ns"`
+	P99NS      int64    `json:"p99_ns"`
+	MaxNS      int64    `json:"max_ns"`
+}
+
+// UnfinishedCall is a call that was in progress at the end; it is in no total.
+type UnfinishedCall struct {
+	Name   string `json:"name"`
+	Thread int    `json:"thread"`
+	ForNS  int64  `json:"for_ns"` // since when
+}
+
+// TraceSelf is what tracing cost and what it missed.
+type TraceSelf struct {
+	Rung  string            `json:"rung"` // how the probes were attached
+	Cost  TraceCost         `json:"cost"`
+	Drops uint64            `json:"drops"` // calls that are missing in the figures
+	By    map[string]uint64 `json:"drops_by,omitempty"`
+}
+
+// TraceCost is the CPU time that the probes themselves took, by the kernel's
+// own account, over the whole machine.
+type TraceCost struct {
+	CPUNS       int64   `json:"cpu_ns"`
+	Runs        uint64  `json:"runs"`          // of the probes, those on other processes' calls included
+	ShareOfCore float64 `json:"share_of_core"` // CPUNS by elapsed time
+	PerCallNS   float64 `json:"per_call_ns"`   // CPUNS by counted call
+	// FloorNS is what an empty call reads as: that much of each time is the
+	// tracer's and the kernel's entry. 0 where it was not measured.
+	FloorNS int64 `json:"floor_ns"`
+}
+
+// Settle fills in the figures that follow from others.
+func (t *SyscallTrace) Settle() {
+	t.Schema = TraceSyscallsSchema
+	var calls uint64
+	for i := range t.Syscalls {
+		s := &t.Syscalls[i]
+		calls += s.Calls
+		if s.Errnos == nil {
+			s.Errnos = map[string]uint64{}
+		}
+		if s.Calls > 0 {
+			s.MeanNS = float64(s.TotalNS) / float64(s.Calls)
+		}
+		if t.Requests != nil && *t.Requests > 0 {
+			ratio := float64(s.Calls) / float64(*t.Requests)
+			s.PerRequest = &ratio
+		}
+	}
+	if t.Syscalls == nil {
+		t.Syscalls = []Syscall{}
+	}
+	if t.Unfinished == nil {
+		t.Unfinished = []UnfinishedCall{}
+	}
+	if calls > 0 {
+		t.Self.Cost.PerCallNS = float64(t.Self.Cost.CPUNS) / float64(calls)
+	}
+	if t.ElapsedNS > 0 {
+		t.Self.Cost.ShareOfCore = float64(t.Self.Cost.CPUNS) / float64(t.ElapsedNS)
+	}
+}
+
+// WriteJSON prints the trace as one document, or as one line.
+func (t *SyscallTrace) WriteJSON(w io.Writer, line bool) error {
+	return writeTraceJSON(w, t, line)
+}
+
+func writeTraceJSON(w io.Writer, v any, line bool) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if !line {
+		enc.SetIndent("", "  ")
+	}
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("render the trace as JSON: %w", err)
+	}
+	return nil
+}
+
+// Table draws the first rows of the trace. For people, targets are cut to what
+// a terminal has room for; programs get them whole.
+func (t *SyscallTrace) Table(rows int, people bool) Table {
+	byTarget := slices.ContainsFunc(t.Syscalls, func(s Syscall) bool { return s.Target != "" })
+	byThread := slices.ContainsFunc(t.Syscalls, func(s Syscall) bool { return s.Thread != 0 })
+	out := Table{Title: t.title(), Columns: traceColumns(byTarget, byThread, t.Requests != nil)}
+	shown := t.Syscalls[:min(rows, len(t.Syscalls))]
+	for _, s := range shown {
+		row := []Cell{TextCell(s.Name)}
+		if byTarget {
+			row = append(row, targetCell(s.Target, people))
+		}
+		if byThread {
+			row = append(row, FigureCell(float64(s.Thread), func(v float64) string { return fmt.Sprintf("%.0f", v) }))
+		}
+		row = append(row, FigureCell(float64(s.Calls), formatCount))
+		if t.Requests != nil {
+			row = append(row, perRequestCell(s.PerRequest))
+		}
+		row = append(row, TextCell(errnoText(s.Errnos)))
+		for _, ns := range []float64{float64(s.TotalNS), s.MeanNS, float64(s.P50NS), float64(s.P99NS), float64(s.MaxNS)} {
+			row = append(row, FigureCell(ns, FormatNS))
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	out.Notes = t.notes(len(shown))
+	return out
+}
+
+func traceColumns(byTarget, byThread, byRequest bool) []Column {
+	columns := []Column{{Key: "name", Title: "syscall", Left: true}}
+	if byTarget {
+		columns = append(columns, Column{Key: "target", Title: "on", Left: true})
+	}
+	if byThread {
+		columns = append(columns, Column{Key: "thread", Title: "thread"})
+	}
+	columns = append(columns, Column{Key: "calls", Title: "calls"})
+	if byRequest {
+		columns = append(columns, Column{Key: "per_request", Title: "a req"})
+	}
+	return append(columns,
+		Column{Key: "errnos", Title: "errors", Left: true},
+		Column{Key: "total", Title: "total", Unit: "ns"},
+		Column{Key: "mean", Title: "mean", Unit: "ns", Extra: true},
+		Column{Key: "p50", Title: "p50", Unit: "ns"},
+		Column{Key: "p99", Title: "p99", Unit: "ns"},
+		Column{Key: "max", Title: "max", Unit: "ns", Extra: byTarget},
+	)
+}
+
+// targetWidth is what the figures leave for a target on a terminal.
+const targetWidth = 22
+
+// targetCell cuts the front of a long path: its end tells files apart.
+func targetCell(target string, people bool) Cell {
+	if !people {
+		return TextCell(target)
+	}
+	words := strings.Fields(target)
+	for i, word := range words {
+		if runes := []rune(word); len(runes) > targetWidth {
+			words[i] = "…" + string(runes[len(runes)-targetWidth+1:])
+		}
+	}
+	return TextCell(strings.Join(words, " "))
+}
+
+func perRequestCell(ratio *float64) Cell {
+	if ratio == nil {
+		return TextCell(dash)
+	}
+	return FigureCell(*ratio, func(v float64) string {
+		if v > 0 && v < 0.0005 {
+			return "<.001"
+		}
+		return significant(v)
+	})
+}
+
+// errnoText lists errors by number, most first: "EAGAIN 512, EINTR 3".
+func errnoText(errnos map[string]uint64) string {
+	names := slices.SortedFunc(maps.Keys(errnos), func(a, b string) int {
+		if errnos[a] != errnos[b] {
+			if errnos[a] > errnos[b] {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	for i, name := range names {
+		names[i] = name + " " + formatCount(float64(errnos[name]))
+	}
+	return strings.Join(names, ", ")
+}
+
+// title says what was traced, for how long, and under how many requests.
+func (t *SyscallTrace) title() string {
+	elapsed := time.Duration(t.ElapsedNS)
+	text := "system calls of " + t.Title + ", "
+	if t.Window == WindowInterval {
+		text += fmt.Sprintf("%s up to %s", FormatNS(float64(elapsed)), FormatNS(float64(t.EndNS)))
+	} else {
+		text += FormatNS(float64(elapsed))
+	}
+	if t.Requests == nil {
+		return text
+	}
+	rate := math.NaN()
+	if elapsed > 0 {
+		rate = float64(*t.Requests) / elapsed.Seconds()
+	}
+	return text + fmt.Sprintf(" with %s requests (%s/s)", formatCount(float64(*t.Requests)), formatCount(rate))
+}
+
+// notes are the footer: what is not in the rows, and what the tracing cost.
+func (t *SyscallTrace) notes(shown int) []string {
+	var notes []string
+	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	switch {
+	case len(t.Syscalls) == 0:
+		add("No system call ended meanwhile.")
+	case shown < len(t.Syscalls):
+		var rest, all int64
+		for i, s := range t.Syscalls {
+			if all += s.TotalNS; i >= shown {
+				rest += s.TotalNS
+			}
+		}
+		add("The first %d of %d rows; the others are %s of %s. --rows shows more.", shown, len(t.Syscalls), FormatNS(float64(rest)), FormatNS(float64(all)))
+	}
+	if t.Ended != "" {
+		add("%s", t.Ended)
+	}
+	if len(t.Unfinished) > 0 {
+		add("In progress at the end, in no total: %s.", unfinishedText(t.Unfinished))
+	}
+	notes = append(notes, t.Notes...)
+	return append(notes, t.Self.String())
+}
+
+// unfinishedText sums calls in progress up by name: "accept4 16 (up to 5.02s)".
+func unfinishedText(calls []UnfinishedCall) string {
+	count, longest := map[string]int{}, map[string]int64{}
+	for _, c := range calls {
+		count[c.Name]++
+		longest[c.Name] = max(longest[c.Name], c.ForNS)
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%s %d (up to %s)", name, count[name], FormatNS(float64(longest[name]))))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String is the footer about the tracer: how it was attached, what it cost and
+// what it missed.
+func (s TraceSelf) String() string {
+	text := fmt.Sprintf("Tracer: %s, %s of CPU (%.2f %% of a core", s.Rung, FormatNS(float64(s.Cost.CPUNS)), 100*s.Cost.ShareOfCore)
+	if s.Cost.PerCallNS > 0 {
+		text += fmt.Sprintf(", %s a call", FormatNS(s.Cost.PerCallNS))
+	}
+	text += "); "
+	if s.Drops == 0 {
+		text += "nothing dropped"
+	} else {
+		text += fmt.Sprintf("%s calls are missing", formatCount(float64(s.Drops)))
+		if len(s.By) > 0 {
+			text += " (" + errnoText(s.By) + ")"
+		}
+	}
+	if s.Cost.FloorNS > 0 {
+		text += fmt.Sprintf("; floor: a call that does nothing reads %s", FormatNS(float64(s.Cost.FloorNS)))
+	}
+	return text + "."
+}
+
+// RenderSyscalls prints traces in one of Formats; each as a document of its own
+// in JSON.
+func RenderSyscalls(w io.Writer, format string, rows int, t *SyscallTrace) error {
+	if format == "json" {
+		return t.WriteJSON(w, false)
+	}
+	return Render(w, format, []Table{t.Table(rows, format == "table")})
+}
