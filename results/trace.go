@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 )
 
 // TraceSyscallsSchema is the format of a trace of system calls as JSON.
@@ -39,7 +38,10 @@ type SyscallTrace struct {
 	Command    *TracedCommand   `json:"command,omitempty"`
 	Syscalls   []Syscall        `json:"syscalls"` // by total time, largest first
 	Unfinished []UnfinishedCall `json:"unfinished"`
-	Self       TraceSelf        `json:"self"`
+	// EndedInside counts calls whose thread ended inside them (exit, exit_group);
+	// they are in no total.
+	EndedInside map[string]uint64 `json:"ended_inside,omitempty"`
+	Self        TraceSelf         `json:"self"`
 	// Notes are what else a reader should know.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -74,8 +76,9 @@ type Syscall struct {
 // UnfinishedCall is a call that was in progress at the end; it is in no total.
 type UnfinishedCall struct {
 	Name   string `json:"name"`
+	Target string `json:"target,omitempty"`
 	Thread int    `json:"thread"`
-	ForNS  int64  `json:"for_ns"` // since when
+	ForNS  int64  `json:"for_ns"` // from its begin to the end of the window
 }
 
 // TraceSelf is what tracing cost and what it missed.
@@ -93,8 +96,11 @@ type TraceCost struct {
 	Runs        uint64  `json:"runs"`          // of the probes, those on other processes' calls included
 	ShareOfCore float64 `json:"share_of_core"` // CPUNS by elapsed time
 	PerCallNS   float64 `json:"per_call_ns"`   // CPUNS by counted call
-	// FloorNS is what an empty call reads as: that much of each time is the
-	// tracer's and the kernel's entry. 0 where it was not measured.
+	// AddedNS is by how much a traced call takes longer, measured before the
+	// start. 0 where it was not measured.
+	AddedNS int64 `json:"added_ns"`
+	// FloorNS is what the shortest call reads as: about that much of each time is
+	// the tracer's. 0 where it was not measured.
 	FloorNS int64 `json:"floor_ns"`
 }
 
@@ -130,11 +136,6 @@ func (t *SyscallTrace) Settle() {
 	}
 }
 
-// WriteJSON prints the trace as one document, or as one line.
-func (t *SyscallTrace) WriteJSON(w io.Writer, line bool) error {
-	return writeTraceJSON(w, t, line)
-}
-
 func writeTraceJSON(w io.Writer, v any, line bool) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -147,13 +148,21 @@ func writeTraceJSON(w io.Writer, v any, line bool) error {
 	return nil
 }
 
+// SyscallRows says how a SyscallTrace is drawn.
+type SyscallRows struct {
+	Most int // rows that tables have; JSON has all
+	// TimePerRequest puts each call's time by request into the place of its
+	// total time.
+	TimePerRequest bool
+}
+
 // Table draws the first rows of the trace. For people, targets are cut to what
 // a terminal has room for; programs get them whole.
-func (t *SyscallTrace) Table(rows int, people bool) Table {
+func (t *SyscallTrace) Table(o SyscallRows, people bool) Table {
 	byTarget := slices.ContainsFunc(t.Syscalls, func(s Syscall) bool { return s.Target != "" })
 	byThread := slices.ContainsFunc(t.Syscalls, func(s Syscall) bool { return s.Thread != 0 })
-	out := Table{Title: t.title(), Columns: traceColumns(byTarget, byThread, t.Requests != nil)}
-	shown := t.Syscalls[:min(rows, len(t.Syscalls))]
+	out := Table{Title: traceTitle("system calls of "+t.Title, t.Window, t.ElapsedNS, t.EndNS, t.Requests), Columns: traceColumns(byTarget, byThread, t.Requests != nil, o)}
+	shown := t.Syscalls[:min(o.Most, len(t.Syscalls))]
 	for _, s := range shown {
 		row := []Cell{TextCell(s.Name)}
 		if byTarget {
@@ -167,7 +176,14 @@ func (t *SyscallTrace) Table(rows int, people bool) Table {
 			row = append(row, perRequestCell(s.PerRequest))
 		}
 		row = append(row, TextCell(errnoText(s.Errnos)))
-		for _, ns := range []float64{float64(s.TotalNS), s.MeanNS, float64(s.P50NS), float64(s.P99NS), float64(s.MaxNS)} {
+		total := float64(s.TotalNS)
+		if o.TimePerRequest {
+			total = math.NaN()
+			if t.Requests != nil && *t.Requests > 0 {
+				total = float64(s.TotalNS) / float64(*t.Requests)
+			}
+		}
+		for _, ns := range []float64{total, s.MeanNS, float64(s.P50NS), float64(s.P99NS), float64(s.MaxNS)} {
 			row = append(row, FigureCell(ns, FormatNS))
 		}
 		out.Rows = append(out.Rows, row)
@@ -176,7 +192,7 @@ func (t *SyscallTrace) Table(rows int, people bool) Table {
 	return out
 }
 
-func traceColumns(byTarget, byThread, byRequest bool) []Column {
+func traceColumns(byTarget, byThread, byRequest bool, o SyscallRows) []Column {
 	columns := []Column{{Key: "name", Title: "syscall", Left: true}}
 	if byTarget {
 		columns = append(columns, Column{Key: "target", Title: "on", Left: true})
@@ -188,9 +204,13 @@ func traceColumns(byTarget, byThread, byRequest bool) []Column {
 	if byRequest {
 		columns = append(columns, Column{Key: "per_request", Title: "a req"})
 	}
+	total := Column{Key: "total", Title: "total", Unit: "ns"}
+	if o.TimePerRequest {
+		total = Column{Key: "time_per_request", Title: "time/req", Unit: "ns"}
+	}
 	return append(columns,
 		Column{Key: "errnos", Title: "errors", Left: true},
-		Column{Key: "total", Title: "total", Unit: "ns"},
+		total,
 		Column{Key: "mean", Title: "mean", Unit: "ns", Extra: true},
 		Column{Key: "p50", Title: "p50", Unit: "ns"},
 		Column{Key: "p99", Title: "p99", Unit: "ns"},
@@ -227,7 +247,7 @@ func perRequestCell(ratio *float64) Cell {
 	})
 }
 
-// errnoText lists errors by number, most first: "EAGAIN 512, EINTR 3".
+// errnoText lists counts by name, most first: "EAGAIN 512, EINTR 3".
 func errnoText(errnos map[string]uint64) string {
 	names := slices.SortedFunc(maps.Keys(errnos), func(a, b string) int {
 		if errnos[a] != errnos[b] {
@@ -242,25 +262,6 @@ func errnoText(errnos map[string]uint64) string {
 		names[i] = name + " " + formatCount(float64(errnos[name]))
 	}
 	return strings.Join(names, ", ")
-}
-
-// title says what was traced, for how long, and under how many requests.
-func (t *SyscallTrace) title() string {
-	elapsed := time.Duration(t.ElapsedNS)
-	text := "system calls of " + t.Title + ", "
-	if t.Window == WindowInterval {
-		text += fmt.Sprintf("%s up to %s", FormatNS(float64(elapsed)), FormatNS(float64(t.EndNS)))
-	} else {
-		text += FormatNS(float64(elapsed))
-	}
-	if t.Requests == nil {
-		return text
-	}
-	rate := math.NaN()
-	if elapsed > 0 {
-		rate = float64(*t.Requests) / elapsed.Seconds()
-	}
-	return text + fmt.Sprintf(" with %s requests (%s/s)", formatCount(float64(*t.Requests)), formatCount(rate))
 }
 
 // notes are the footer: what is not in the rows, and what the tracing cost.
@@ -284,6 +285,9 @@ func (t *SyscallTrace) notes(shown int) []string {
 	}
 	if len(t.Unfinished) > 0 {
 		add("In progress at the end, in no total: %s.", unfinishedText(t.Unfinished))
+	}
+	if len(t.EndedInside) > 0 {
+		add("Not returned from, in no total: %s.", errnoText(t.EndedInside))
 	}
 	notes = append(notes, t.Notes...)
 	return append(notes, t.Self.String())
@@ -311,6 +315,9 @@ func (s TraceSelf) String() string {
 		text += fmt.Sprintf(", %s a call", FormatNS(s.Cost.PerCallNS))
 	}
 	text += "); "
+	if s.Cost.AddedNS > 0 {
+		text += fmt.Sprintf("a call takes %s longer under it; ", FormatNS(float64(s.Cost.AddedNS)))
+	}
 	if s.Drops == 0 {
 		text += "nothing dropped"
 	} else {
@@ -320,16 +327,15 @@ func (s TraceSelf) String() string {
 		}
 	}
 	if s.Cost.FloorNS > 0 {
-		text += fmt.Sprintf("; floor: a call that does nothing reads %s", FormatNS(float64(s.Cost.FloorNS)))
+		text += fmt.Sprintf("; floor: the shortest call reads %s", FormatNS(float64(s.Cost.FloorNS)))
 	}
 	return text + "."
 }
 
-// RenderSyscalls prints traces in one of Formats; each as a document of its own
-// in JSON.
-func RenderSyscalls(w io.Writer, format string, rows int, t *SyscallTrace) error {
+// RenderSyscalls prints a trace in one of Formats. With line, JSON is one line.
+func RenderSyscalls(w io.Writer, format string, t *SyscallTrace, rows SyscallRows, line bool) error {
 	if format == "json" {
-		return t.WriteJSON(w, false)
+		return writeTraceJSON(w, t, line)
 	}
 	return Render(w, format, []Table{t.Table(rows, format == "table")})
 }

@@ -26,6 +26,7 @@ func commands(args []string) (first, more []*cobra.Command) {
 		newRunCommand(args),
 		newCompareCommand(),
 		newProfileCommand(),
+		newTraceCommand(),
 		newChaosCommand(),
 		newLearnCommand(),
 		newDoctorCommand(),
