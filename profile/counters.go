@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Requests asks how many complete requests of any kind the server has had since
@@ -21,3 +22,7 @@ func (a *Admin) Requests(ctx context.Context) (int64, error) {
 	}
 	return *counters.Requests, nil
 }
+
+// Watch says what the server does in the next d without taking a profile: by its
+// own counters and clock, read at both ends of the stretch.
+func (a *Admin) Watch(ctx context.Context, d time.Duration) (Window, error) { return a.watch(ctx, d) }
