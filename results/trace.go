@@ -175,7 +175,11 @@ func (t *SyscallTrace) Table(o SyscallRows, people bool) Table {
 		if t.Requests != nil {
 			row = append(row, perRequestCell(s.PerRequest))
 		}
-		row = append(row, TextCell(errnoText(s.Errnos)))
+		errnos := s.Errnos
+		if people {
+			errnos = foldRestarts(errnos)
+		}
+		row = append(row, TextCell(errnoText(errnos)))
 		total := float64(s.TotalNS)
 		if o.TimePerRequest {
 			total = math.NaN()
@@ -202,11 +206,11 @@ func traceColumns(byTarget, byThread, byRequest bool, o SyscallRows) []Column {
 	}
 	columns = append(columns, Column{Key: "calls", Title: "calls"})
 	if byRequest {
-		columns = append(columns, Column{Key: "per_request", Title: "a req"})
+		columns = append(columns, Column{Key: "per_request", Title: "/req"})
 	}
 	total := Column{Key: "total", Title: "total", Unit: "ns"}
 	if o.TimePerRequest {
-		total = Column{Key: "time_per_request", Title: "time/req", Unit: "ns"}
+		total = Column{Key: "time_per_request", Title: "t/req", Unit: "ns"}
 	}
 	return append(columns,
 		Column{Key: "errnos", Title: "errors", Left: true},
@@ -214,19 +218,20 @@ func traceColumns(byTarget, byThread, byRequest bool, o SyscallRows) []Column {
 		Column{Key: "mean", Title: "mean", Unit: "ns", Extra: true},
 		Column{Key: "p50", Title: "p50", Unit: "ns"},
 		Column{Key: "p99", Title: "p99", Unit: "ns"},
-		Column{Key: "max", Title: "max", Unit: "ns", Extra: byTarget},
+		Column{Key: "max", Title: "max", Unit: "ns", Extra: byTarget || byThread},
 	)
 }
 
-// targetWidth is what the figures leave for a target on a terminal.
-const targetWidth = 22
+// targetWidth is what the figures leave for a word of a target on a terminal.
+const targetWidth = 13
 
-// targetCell cuts the front of a long path: its end tells files apart.
+// targetCell cuts the front of a long path, whose end tells files apart, and the
+// host of addresses that are all on this one.
 func targetCell(target string, people bool) Cell {
 	if !people {
 		return TextCell(target)
 	}
-	words := strings.Fields(target)
+	words := strings.Fields(strings.ReplaceAll(target, "127.0.0.1:", ":"))
 	for i, word := range words {
 		if runes := []rune(word); len(runes) > targetWidth {
 			words[i] = "…" + string(runes[len(runes)-targetWidth+1:])
@@ -239,12 +244,28 @@ func perRequestCell(ratio *float64) Cell {
 	if ratio == nil {
 		return TextCell(dash)
 	}
-	return FigureCell(*ratio, func(v float64) string {
-		if v > 0 && v < 0.0005 {
-			return "<.001"
+	return FigureCell(*ratio, formatRatio)
+}
+
+// formatRatio prints what is seldom as such; it must not read as never.
+func formatRatio(v float64) string {
+	if v > 0 && v < 0.0005 {
+		return "<.001"
+	}
+	return significant(v)
+}
+
+// foldRestarts adds up the kernel's own codes for calls that a signal interrupted
+// and that it makes again, or ends with EINTR (include/linux/errno.h).
+func foldRestarts(errnos map[string]uint64) map[string]uint64 {
+	folded := make(map[string]uint64, len(errnos))
+	for name, n := range errnos {
+		if strings.HasPrefix(name, "ERESTART") {
+			name = "ERESTART*"
 		}
-		return significant(v)
-	})
+		folded[name] += n
+	}
+	return folded
 }
 
 // errnoText lists counts by name, most first: "EAGAIN 512, EINTR 3".

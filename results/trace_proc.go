@@ -99,7 +99,7 @@ func (f *ProcessFigure) format(v float64) string {
 	case f.Unit == "ns":
 		return FormatNS(v)
 	case math.Abs(v) < 999.5 && v != math.Trunc(v):
-		return significant(v)
+		return formatRatio(v)
 	}
 	return formatCount(v)
 }

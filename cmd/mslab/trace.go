@@ -168,14 +168,19 @@ func (o *traceOptions) watch(ctx context.Context, stdout io.Writer, t *traced, t
 	if t.command != nil {
 		ended = nil // it gets the signal, and is waited for
 	}
+	latest := time.Now()
+	interval := func() error {
+		latest = time.Now()
+		doc, err := take(results.WindowInterval)
+		if err != nil {
+			return err
+		}
+		return out.show(doc)
+	}
 	for going := true; going; {
 		select {
 		case <-tick:
-			doc, err := take(results.WindowInterval)
-			if err == nil {
-				err = out.show(doc)
-			}
-			if err != nil {
+			if err := interval(); err != nil {
 				return err
 			}
 		case <-over:
@@ -184,6 +189,12 @@ func (o *traceOptions) watch(ctx context.Context, stdout io.Writer, t *traced, t
 			going = false
 		case <-ended:
 			going = false
+		}
+	}
+	// The last tick and the end come at the same time.
+	if o.interval > 0 && time.Since(latest) > o.interval/2 {
+		if err := interval(); err != nil {
+			return err
 		}
 	}
 	doc, err := take(results.WindowTotal)

@@ -92,7 +92,7 @@ func (f *procFigures) correct(t *results.ProcTrace, now *fallback.Figures) {
 	}
 	now.Voluntary, now.Involuntary, now.CPU = uint64(usage.Nvcsw), uint64(usage.Nivcsw), end.CPU()
 	now.MinorFaults, now.MajorFaults = uint64(usage.Minflt), uint64(usage.Majflt)
-	t.Notes = append(t.Notes, "Switches, CPU and page faults are the kernel's own account of the ended command and of its children (rusage).")
+	t.Notes = append(t.Notes, "Switches, CPU and page faults are the kernel's own account of the ended command and its children (rusage); the other figures are of the command alone, up to the last look at /proc before it ended.")
 }
 
 // addNotes says what the figures hang on.
