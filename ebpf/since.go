@@ -41,7 +41,8 @@ func (s Syscalls) Since(earlier Syscalls) Syscalls {
 	})
 	out.Ended = countsSince(s.Ended, earlier.Ended)
 	out.Self.CPU -= earlier.Self.CPU
-	out.Self.Runs -= earlier.Self.Runs
+	out.Self.Machine = max(out.Self.Machine-earlier.Self.Machine, 0) // scaled up from windows
+	out.Self.Runs -= min(out.Self.Runs, earlier.Self.Runs)
 	out.Self.Drops = countsSince(s.Self.Drops, earlier.Self.Drops)
 	return out
 }

@@ -89,28 +89,29 @@ type TraceSelf struct {
 	By    map[string]uint64 `json:"drops_by,omitempty"`
 }
 
-// TraceCost is the CPU time that the probes themselves took, by the kernel's
-// own account, over the whole machine.
+// TraceCost is what tracing took.
 type TraceCost struct {
+	// CPUNS is what it took of the traced process' time: the counted calls, each
+	// at PerCallNS, which was measured before the start.
 	CPUNS       int64   `json:"cpu_ns"`
-	Runs        uint64  `json:"runs"`          // of the probes, those on other processes' calls included
 	ShareOfCore float64 `json:"share_of_core"` // CPUNS by elapsed time
-	PerCallNS   float64 `json:"per_call_ns"`   // CPUNS by counted call
-	// AddedNS is by how much a traced call takes longer, measured before the
-	// start. 0 where it was not measured.
-	AddedNS int64 `json:"added_ns"`
-	// FloorNS is what the shortest call reads as: about that much of each time is
-	// the tracer's. 0 where it was not measured.
+	PerCallNS   int64   `json:"per_call_ns"`
+	// BystanderNS is what a call of a process takes longer that is not traced.
+	BystanderNS int64 `json:"bystander_ns"`
+	// MachineNS is the time in the probes on all cores, and Runs how often they
+	// ran, by the kernel's own account; 0 where it gives none.
+	MachineNS int64  `json:"machine_ns"`
+	Runs      uint64 `json:"runs"`
+	// FloorNS is what the shortest call reads as: a part of each time is the
+	// tracer's own. 0 where it was not measured.
 	FloorNS int64 `json:"floor_ns"`
 }
 
 // Settle fills in the figures that follow from others.
 func (t *SyscallTrace) Settle() {
 	t.Schema = TraceSyscallsSchema
-	var calls uint64
 	for i := range t.Syscalls {
 		s := &t.Syscalls[i]
-		calls += s.Calls
 		if s.Errnos == nil {
 			s.Errnos = map[string]uint64{}
 		}
@@ -127,9 +128,6 @@ func (t *SyscallTrace) Settle() {
 	}
 	if t.Unfinished == nil {
 		t.Unfinished = []UnfinishedCall{}
-	}
-	if calls > 0 {
-		t.Self.Cost.PerCallNS = float64(t.Self.Cost.CPUNS) / float64(calls)
 	}
 	if t.ElapsedNS > 0 {
 		t.Self.Cost.ShareOfCore = float64(t.Self.Cost.CPUNS) / float64(t.ElapsedNS)
@@ -331,14 +329,12 @@ func unfinishedText(calls []UnfinishedCall) string {
 // String is the footer about the tracer: how it was attached, what it cost and
 // what it missed.
 func (s TraceSelf) String() string {
-	text := fmt.Sprintf("Tracer: %s, %s of CPU (%.2f %% of a core", s.Rung, FormatNS(float64(s.Cost.CPUNS)), 100*s.Cost.ShareOfCore)
-	if s.Cost.PerCallNS > 0 {
-		text += fmt.Sprintf(", %s a call", FormatNS(s.Cost.PerCallNS))
+	text := fmt.Sprintf("Tracer: %s; it took %s of CPU (%.2f %% of a core, %s a call", s.Rung,
+		FormatNS(float64(s.Cost.CPUNS)), 100*s.Cost.ShareOfCore, FormatNS(float64(s.Cost.PerCallNS)))
+	if s.Cost.BystanderNS > 0 {
+		text += fmt.Sprintf("; %s a call of other processes", FormatNS(float64(s.Cost.BystanderNS)))
 	}
 	text += "); "
-	if s.Cost.AddedNS > 0 {
-		text += fmt.Sprintf("a call takes %s longer under it; ", FormatNS(float64(s.Cost.AddedNS)))
-	}
 	if s.Drops == 0 {
 		text += "nothing dropped"
 	} else {

@@ -21,7 +21,7 @@ func syntheticTrace() *SyscallTrace {
 			{Name: "mmap", Calls: 3, TotalNS: 900_000, P50NS: 300, P99NS: 301, MaxNS: 302},
 		},
 		Unfinished: []UnfinishedCall{{Name: "accept4", Thread: 1, ForNS: 5e9}, {Name: "accept4", Thread: 2, ForNS: 1e9}, {Name: "epoll_pwait", Thread: 3, ForNS: 1e6}},
-		Self:       TraceSelf{Rung: "tp_btf", Cost: TraceCost{CPUNS: 250e6, Runs: 5_000_000, AddedNS: 166, FloorNS: 201}},
+		Self:       TraceSelf{Rung: "tp_btf", Cost: TraceCost{CPUNS: 250e6, Runs: 5_000_000, PerCallNS: 101, BystanderNS: 31, FloorNS: 201}},
 	}
 	t.Settle()
 	return t
@@ -33,8 +33,8 @@ func TestSyscallTraceSettles(t *testing.T) {
 	if futex.MeanNS < 71_522 || futex.MeanNS > 71_524 || futex.PerRequest == nil || *futex.PerRequest != 1.234567 {
 		t.Errorf("futex: %+v", futex)
 	}
-	if c := trace.Self.Cost; c.ShareOfCore != 0.025 || c.PerCallNS < 101.0 || c.PerCallNS > 101.1 {
-		t.Errorf("cost %+v: 250 ms in 10 s, for 2,474,570 calls", c)
+	if c := trace.Self.Cost; c.ShareOfCore != 0.025 {
+		t.Errorf("cost %+v: 250 ms in 10 s", c)
 	}
 	none := int64(0)
 	idle := &SyscallTrace{Requests: &none, Syscalls: []Syscall{{Name: "read", Calls: 2}}}
@@ -84,7 +84,7 @@ func TestTraceTable(t *testing.T) {
 		"The first 3 of 4 rows; the others are 900µs of 140s. --rows shows more.",
 		"In progress at the end, in no total: accept4 2 (up to 5.00s), epoll_pwait 1 (up to 1.00ms).",
 		"Not returned from, in no total: exit 3.", "A note.",
-		"Tracer: tp_btf, 250ms of CPU (2.50 % of a core, 101ns a call); a call takes 166ns longer under it; nothing dropped; floor: the shortest call reads 201ns.",
+		"Tracer: tp_btf; it took 250ms of CPU (2.50 % of a core, 101ns a call; 31.0ns a call of other processes); nothing dropped; floor: the shortest call reads 201ns.",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())

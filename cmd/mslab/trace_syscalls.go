@@ -199,8 +199,10 @@ func syscallTrace(s ebpf.Syscalls) *results.SyscallTrace {
 		EndedInside: s.Ended,
 		Self: results.TraceSelf{
 			Rung: string(s.Self.Rung), Drops: s.Self.Lost(), By: s.Self.Drops,
-			Cost: results.TraceCost{CPUNS: s.Self.CPU.Nanoseconds(), Runs: s.Self.Runs,
-				AddedNS: s.Self.PerCall.Nanoseconds(), FloorNS: s.Self.Floor.Nanoseconds()},
+			Cost: results.TraceCost{
+				CPUNS: s.Self.CPU.Nanoseconds(), PerCallNS: s.Self.PerCall.Nanoseconds(), BystanderNS: s.Self.Bystander.Nanoseconds(),
+				MachineNS: s.Self.Machine.Nanoseconds(), Runs: s.Self.Runs, FloorNS: s.Self.Floor.Nanoseconds(),
+			},
 		},
 	}
 	for i := range s.Calls {
