@@ -43,8 +43,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) int {
 	var o options
 	flags := flag.NewFlagSet("trace", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.IntVar(&o.blocks, "blocks", 8, "blocks: a fresh server for each phase, a stretch with each tool")
-	flags.DurationVar(&o.slice, "slice", 700*time.Millisecond, "length of a stretch under load")
+	flags.IntVar(&o.blocks, "blocks", 8, "blocks: a fresh server for each phase, a pair of stretches with each tool")
+	flags.DurationVar(&o.slice, "slice", 600*time.Millisecond, "length of a stretch under load")
 	flags.DurationVar(&o.loop, "loop", 150*time.Millisecond, "length of a stretch of the loop of writes")
 	flags.DurationVar(&o.budget, "budget", 170*time.Second, "start no block that would end after this")
 	flags.StringVar(&o.format, "format", "table", "table, markdown, csv or json")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime"
@@ -32,13 +31,12 @@ func subjects() []scenarios.Loaded {
 	}
 }
 
-// playBlock starts each phase anew and watches it with each tool in turn, then
-// does the same with a fresh loop of writes for each. The order is drawn, and
-// turned round in every other block, so that a drift of the machine falls on all
-// alike.
+// playBlock starts each phase anew and watches it with each tool in turn, next to
+// a stretch without; then it does the same with a fresh loop of writes for each.
+// The order of the tools is drawn, and turned round in every other block, as is
+// that of the two stretches, so that a drift of the machine falls on all alike.
 func playBlock(ctx context.Context, o options, mslab string, tools []tool, m *measurement, block int) error {
 	for i, subject := range subjects() {
-		order := orderOf(len(tools), block)
 		subject.Executable = mslab
 		_, err := scenarios.UnderLoad(ctx, subject, func(ctx context.Context, s scenarios.LoadedServer) error {
 			admin, err := profile.OpenAdmin(ctx, s.Admin)
@@ -46,22 +44,12 @@ func playBlock(ctx context.Context, o options, mslab string, tools []tool, m *me
 				return err
 			}
 			defer admin.Close()
-			for _, n := range order {
-				var window profile.Window
-				err := tools[n].while(ctx, s.PID, func() (err error) {
-					window, err = admin.Watch(ctx, o.slice)
-					return err
-				})
+			for _, n := range orderOf(len(tools), block) {
+				p, err := pairOf(block, tools[n], func(t tool) (reading, error) { return phaseUnder(ctx, o, t, s.PID, admin) })
 				if err != nil {
 					return fmt.Errorf("phase %s under %s: %w", subject.Phase, tools[n].name, err)
 				}
-				if window.Requests == 0 {
-					return fmt.Errorf("phase %s under %s: it served no request in %s", subject.Phase, tools[n].name, o.slice)
-				}
-				m.add(i, n, reading{
-					cost: float64(window.CPU) / float64(window.Requests),
-					rate: float64(window.Requests) / window.Length.Seconds(),
-				})
+				m.add(i, n, p)
 			}
 			return nil
 		})
@@ -70,30 +58,56 @@ func playBlock(ctx context.Context, o options, mslab string, tools []tool, m *me
 		}
 	}
 	for _, n := range orderOf(len(tools), block) {
-		ns, err := loopUnder(ctx, o, tools[n])
+		p, err := pairOf(block, tools[n], func(t tool) (reading, error) {
+			ns, err := loopUnder(ctx, o, t)
+			return reading{cost: ns}, err
+		})
 		if err != nil {
 			return fmt.Errorf("loop of writes under %s: %w", tools[n].name, err)
 		}
-		m.add(len(subjects()), n, reading{cost: ns})
+		m.add(len(subjects()), n, p)
 	}
 	return nil
 }
 
-// orderOf draws an order for every two blocks; the second plays it backwards.
-func orderOf(n, block int) []int {
-	order := rand.New(rand.NewPCG(uint64(block/2), 0x74726163)).Perm(n)
-	if block%2 == 1 {
-		for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
-			order[i], order[j] = order[j], order[i]
+// pairOf plays a stretch under a tool and one under none.
+func pairOf(block int, t tool, play func(tool) (reading, error)) (p pair, err error) {
+	for i := range 2 {
+		if (i == 0) == (block%2 == 0) {
+			p.without, err = play(tool{})
+		} else {
+			p.with, err = play(t)
+		}
+		if err != nil {
+			return p, err
 		}
 	}
-	return order
+	return p, nil
+}
+
+// phaseUnder watches a server under load for one stretch.
+func phaseUnder(ctx context.Context, o options, t tool, pid int, admin *profile.Admin) (reading, error) {
+	var window profile.Window
+	err := t.while(ctx, pid, func() (err error) {
+		window, err = admin.Watch(ctx, o.slice)
+		return err
+	})
+	switch {
+	case err != nil:
+		return reading{}, err
+	case window.Requests == 0:
+		return reading{}, fmt.Errorf("it served no request in %s", o.slice)
+	}
+	return reading{
+		cost: float64(window.CPU) / float64(window.Requests),
+		rate: float64(window.Requests) / window.Length.Seconds(),
+	}, nil
 }
 
 // Limits of a tool's own time.
 const (
 	toolStart = 10 * time.Second
-	toolStop  = 20 * time.Second
+	toolStop  = 10 * time.Second
 )
 
 // while runs a tool on a process, calls f once it watches, and ends it.
@@ -125,18 +139,26 @@ func (t tool) while(ctx context.Context, pid int, f func() error) error {
 	if err == nil {
 		err = f()
 	}
-	_ = command.Process.Signal(syscall.SIGINT)
-	select {
-	case <-ended:
-	case <-time.After(toolStop):
-		_ = command.Process.Kill()
-		<-ended
-		err = errors.Join(err, fmt.Errorf("it did not end within %s of SIGINT", toolStop))
-	}
-	if err == nil && !t.said(said.text()) {
+	whole := t.end(command.Process, ended)
+	if err == nil && whole && !t.said(said.text()) {
 		err = fmt.Errorf("it saw no call; it said: %s", said.text())
 	}
 	return err
+}
+
+// end interrupts a tool and waits for it. whole is false where it had to be
+// killed and may not have printed what it saw: detaching takes some of them very
+// long on a busy machine, and the stretch that they watched is over.
+func (t tool) end(process *os.Process, ended <-chan struct{}) (whole bool) {
+	_ = process.Signal(syscall.SIGINT)
+	select {
+	case <-ended:
+		return true
+	case <-time.After(toolStop):
+		_ = process.Kill()
+		<-ended
+		return false
+	}
 }
 
 func (t tool) await(ctx context.Context, said *output, ended <-chan struct{}) error {

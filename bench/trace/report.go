@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"strconv"
 
 	"mslab/results"
@@ -22,6 +23,17 @@ type reading struct {
 	rate float64 // requests/s; 0 for the loop
 }
 
+// orderOf draws an order for every two blocks; the second plays it backwards.
+func orderOf(n, block int) []int {
+	order := rand.New(rand.NewPCG(uint64(block/2), 0x74726163)).Perm(n)
+	if block%2 == 1 {
+		for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
+			order[i], order[j] = order[j], order[i]
+		}
+	}
+	return order
+}
+
 // table is one of the report's: a phase, or the loop of writes.
 type table struct {
 	key, title string
@@ -36,33 +48,36 @@ func tables() []table {
 	}
 }
 
-// measurement holds a reading a table, tool and block.
+// pair is a stretch under a tool, and the one beside it under none.
+type pair struct{ with, without reading }
+
+// measurement holds a pair a table, tool and block.
 type measurement struct {
-	tools    []tool
-	absent   []string
-	readings [][][]reading
+	tools  []tool
+	absent []string
+	pairs  [][][]pair
 }
 
 func newMeasurement(tools []tool, absent []string) *measurement {
-	m := &measurement{tools: tools, absent: absent, readings: make([][][]reading, len(tables()))}
-	for i := range m.readings {
-		m.readings[i] = make([][]reading, len(tools))
+	m := &measurement{tools: tools, absent: absent, pairs: make([][][]pair, len(tables()))}
+	for i := range m.pairs {
+		m.pairs[i] = make([][]pair, len(tools))
 	}
 	return m
 }
 
-func (m *measurement) add(table, tool int, r reading) {
-	m.readings[table][tool] = append(m.readings[table][tool], r)
+func (m *measurement) add(table, tool int, p pair) {
+	m.pairs[table][tool] = append(m.pairs[table][tool], p)
 }
 
-// ratio compares a tool's stretches to the untraced ones of the same blocks: the
-// geometric mean of the blocks' ratios, and its 95 % interval.
+// ratio compares a tool's stretches to those beside them: the geometric mean of
+// the blocks' ratios, and its 95 % interval.
 type ratio struct{ mean, low, high float64 }
 
 func (m *measurement) ratio(table, tool int, pick func(reading) float64) ratio {
 	var logs []float64
-	for block, r := range m.readings[table][tool] {
-		logs = append(logs, math.Log(pick(r)/pick(m.readings[table][0][block])))
+	for _, p := range m.pairs[table][tool] {
+		logs = append(logs, math.Log(pick(p.with)/pick(p.without)))
 	}
 	low, high := results.SignFlipInterval(logs)
 	return ratio{math.Exp(results.Mean(logs)), math.Exp(low), math.Exp(high)}
@@ -71,32 +86,52 @@ func (m *measurement) ratio(table, tool int, pick func(reading) float64) ratio {
 func costOf(r reading) float64 { return r.cost }
 func rateOf(r reading) float64 { return r.rate }
 
-// mean is the geometric mean over blocks.
-func (m *measurement) mean(table, tool int, pick func(reading) float64) float64 {
+// geometric is the geometric mean of what pick takes from readings.
+func geometric(readings []reading, pick func(reading) float64) float64 {
 	var logs []float64
-	for _, r := range m.readings[table][tool] {
+	for _, r := range readings {
 		logs = append(logs, math.Log(pick(r)))
 	}
 	return math.Exp(results.Mean(logs))
 }
 
+// under lists the readings under a tool.
+func (m *measurement) under(table, tool int) []reading {
+	var out []reading
+	for _, p := range m.pairs[table][tool] {
+		out = append(out, p.with)
+	}
+	return out
+}
+
+// untraced lists the readings under none.
+func (m *measurement) untraced(table int) []reading {
+	var out []reading
+	for _, pairs := range m.pairs[table] {
+		for _, p := range pairs {
+			out = append(out, p.without)
+		}
+	}
+	return out
+}
+
 func (m *measurement) render(w io.Writer, o options) error {
-	if len(m.tools) == 0 || len(m.readings[0][0]) == 0 {
-		return errors.New("no block was played; give it a larger --budget")
+	if len(m.tools) == 0 || len(m.pairs[0][0]) == 0 {
+		return errors.New("nothing was played: no tool works here, or the --budget is too small")
 	}
 	var out []results.Table
 	for i, t := range tables() {
 		out = append(out, m.table(i, t, o))
 	}
 	last := &out[len(out)-1]
-	last.Notes = append(last.Notes, "ratios are taken within a block; 95 % intervals by sign flips over blocks, infinite with fewer than six",
+	last.Notes = append(last.Notes, "a ratio is that of two stretches side by side; 95 % intervals by sign flips over blocks, infinite with fewer than six",
 		"the tools' own processes run on any core and are not counted: strace's work is another process'")
 	last.Notes = append(last.Notes, m.absent...)
 	return results.Render(w, o.format, out)
 }
 
 func (m *measurement) table(i int, t table, o options) results.Table {
-	blocks, length := len(m.readings[i][0]), o.slice
+	blocks, length := len(m.pairs[i][0]), o.slice
 	cost := "CPU/req"
 	if t.loop {
 		length, cost = o.loop, "a write"
@@ -118,13 +153,22 @@ func (m *measurement) table(i int, t table, o options) results.Table {
 			results.Column{Key: "rps_ratio_low", Title: "from"},
 			results.Column{Key: "rps_ratio_high", Title: "to"})
 	}
+	row := func(name string, readings []reading) []results.Cell {
+		return []results.Cell{results.TextCell(name), results.FigureCell(geometric(readings, costOf), results.FormatNS)}
+	}
+	first := append(row(untraced, m.untraced(i)), noCells()...)
+	if !t.loop {
+		first = append(first, results.FigureCell(geometric(m.untraced(i), rateOf), whole))
+		first = append(first, noCells()...)
+	}
+	out.Rows = append(out.Rows, first)
 	for n, tool := range m.tools {
-		row := append([]results.Cell{results.TextCell(tool.name), results.FigureCell(m.mean(i, n, costOf), results.FormatNS)}, ratioCells(m.ratio(i, n, costOf), n)...)
+		cells := append(row(tool.name, m.under(i, n)), ratioCells(m.ratio(i, n, costOf))...)
 		if !t.loop {
-			row = append(row, results.FigureCell(m.mean(i, n, rateOf), whole))
-			row = append(row, ratioCells(m.ratio(i, n, rateOf), n)...)
+			cells = append(cells, results.FigureCell(geometric(m.under(i, n), rateOf), whole))
+			cells = append(cells, ratioCells(m.ratio(i, n, rateOf))...)
 		}
-		out.Rows = append(out.Rows, row)
+		out.Rows = append(out.Rows, cells)
 		if !t.loop && tool.name == ours {
 			out.Notes = append(out.Notes, m.goalLine(i, n))
 		}
@@ -137,6 +181,8 @@ func (m *measurement) goalLine(table, tool int) string {
 	r := m.ratio(table, tool, costOf)
 	verdict := "missed"
 	switch {
+	case math.IsInf(r.high, 0):
+		return fmt.Sprintf("goal: ours costs the server at most %s of CPU per request; measured %s, in too few blocks to tell", percent(goal), percent(r.mean))
 	case r.high <= goal:
 		verdict = "met"
 	case r.mean <= goal:
@@ -148,11 +194,13 @@ func (m *measurement) goalLine(table, tool int) string {
 		percent(goal), percent(r.mean), percent(r.low), percent(r.high), verdict)
 }
 
-func ratioCells(r ratio, tool int) []results.Cell {
-	if tool == 0 { // itself
-		return []results.Cell{results.TextCell(""), results.TextCell(""), results.TextCell("")}
-	}
+func ratioCells(r ratio) []results.Cell {
 	return []results.Cell{results.FigureCell(r.mean, times), results.FigureCell(r.low, times), results.FigureCell(r.high, times)}
+}
+
+// noCells stand where there is nothing to compare.
+func noCells() []results.Cell {
+	return []results.Cell{results.TextCell(""), results.TextCell(""), results.TextCell("")}
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%+.1f %%", 100*(ratio-1)) }
@@ -160,7 +208,7 @@ func percent(ratio float64) string { return fmt.Sprintf("%+.1f %%", 100*(ratio-1
 // times prints a ratio with three significant digits.
 func times(v float64) string {
 	switch {
-	case math.IsInf(v, 0):
+	case math.IsInf(v, 0), v == 0: // no interval with so few blocks
 		return "-"
 	case v >= 99.95:
 		return strconv.FormatFloat(v, 'f', 0, 64)

@@ -43,11 +43,10 @@ tracepoint:raw_syscalls:sys_exit /@start[tid]/ {
 	@calls[args->id] = count(); @ns[args->id] = hist(nsecs - @start[tid]); delete(@start[tid]);
 }`
 
-// installed lists the tools that work here, the untraced stretch first, and says
-// of the others why they do not.
+// installed lists the tools that work here, and says of the others why they do
+// not.
 func installed(mslab string) (tools []tool, absent []string) {
 	all := []tool{
-		{name: untraced},
 		{name: ours, about: "mslab trace syscalls", ready: "tracing system calls", saw: `"name": "write"`,
 			command: func(pid int) []string {
 				return []string{mslab, "trace", "syscalls", "--pid", strconv.Itoa(pid), "--duration", "1h", "--json"}
