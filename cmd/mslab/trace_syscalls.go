@@ -152,7 +152,6 @@ type syscallFigures struct {
 	traced     *traced
 	perRequest bool
 	before     ebpf.Syscalls // at the end of the interval before
-	notes      []string
 }
 
 // answerInTime is how long the server may take to tell its last counters once
