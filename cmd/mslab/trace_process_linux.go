@@ -3,12 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"net/url"
 	"os"
-	"slices"
-	"strconv"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
@@ -91,67 +86,4 @@ func mayWatch(pid int) error {
 		return fmt.Errorf("trace process %d: it belongs to uid %d and you are uid %d; run it as that user, or with sudo", pid, status.UIDs[1], uid)
 	}
 	return nil
-}
-
-// listenerOf finds the process that listens at an address of this machine, by
-// its socket.
-func listenerOf(address string) (int, error) {
-	base, err := url.Parse(address)
-	if err != nil {
-		return 0, err
-	}
-	port, err := strconv.ParseUint(base.Port(), 10, 16)
-	if err != nil {
-		return 0, fmt.Errorf("it names no port: %w", err)
-	}
-	sockets, err := listening(base.Hostname(), uint16(port))
-	if err != nil {
-		return 0, err
-	}
-	procs, err := procfs.AllProcs()
-	if err != nil {
-		return 0, fmt.Errorf("list processes: %w", err)
-	}
-	for _, proc := range procs {
-		targets, err := proc.FileDescriptorTargets()
-		if err != nil {
-			continue // another user's, or it has just ended
-		}
-		if slices.ContainsFunc(targets, func(t string) bool { return slices.Contains(sockets, t) }) {
-			return proc.PID, nil
-		}
-	}
-	return 0, errors.New("no process that you may look at listens there; trace it as its own user, on its own machine and in its own network namespace, or give --pid")
-}
-
-// listening names the sockets that listen on a port, as /proc/PID/fd does.
-func listening(host string, port uint16) ([]string, error) {
-	addresses, err := net.LookupIP(host)
-	if err != nil {
-		return nil, err
-	}
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return nil, fmt.Errorf("read /proc: %w", err)
-	}
-	var lines procfs.NetTCP
-	for _, table := range []func() (procfs.NetTCP, error){fs.NetTCP, fs.NetTCP6} {
-		if some, err := table(); err == nil {
-			lines = append(lines, some...)
-		}
-	}
-	const stateListen = 0x0A // include/net/tcp_states.h
-	var names []string
-	for _, line := range lines {
-		local, _ := netip.AddrFromSlice(line.LocalAddr)
-		local = local.Unmap()
-		here := local.IsUnspecified() || slices.ContainsFunc(addresses, func(ip net.IP) bool {
-			a, _ := netip.AddrFromSlice(ip)
-			return a.Unmap() == local
-		})
-		if line.St == stateListen && line.LocalPort == uint64(port) && here {
-			names = append(names, fmt.Sprintf("socket:[%d]", line.Inode))
-		}
-	}
-	return names, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -152,11 +153,21 @@ func (o *traceOptions) withAdmin(ctx context.Context, look lookAtProcess) error 
 		return err
 	}
 	defer admin.Close()
-	pid, err := listenerOf(admin.URL())
+	pid, err := processAt(admin.URL())
 	if err != nil {
 		return fmt.Errorf("find the process behind %s: %w", admin.URL(), err)
 	}
 	return withProcess(ctx, pid, fmt.Sprintf("the server at %s (pid %d)", admin.URL(), pid), requestCount{admin: admin}, look)
+}
+
+// processAt finds the process with an admin listener: in the registry, or, where
+// it did not register, by its socket.
+func processAt(admin string) (int, error) {
+	entries, err := registry.List(registry.Dir())
+	if i := slices.IndexFunc(entries, func(e registry.Entry) bool { return e.Admin == admin }); err == nil && i >= 0 {
+		return entries[i].PID, nil
+	}
+	return listenerOf(admin)
 }
 
 // underLoad looks at a server that is started for it.
