@@ -210,6 +210,9 @@ func syscallTrace(s ebpf.Syscalls) *results.SyscallTrace {
 			Name: c.Name, Target: c.Target, Thread: int(c.Thread), Calls: c.Calls, Errors: c.Errors, Errnos: c.Errnos,
 			TotalNS: c.Total.Nanoseconds(), P50NS: c.P50().Nanoseconds(), P99NS: c.P99().Nanoseconds(), MaxNS: c.Max.Nanoseconds(),
 		}
+		if restores(c.Name) {
+			row.Errors, row.Errnos = 0, nil
+		}
 		if fd := int(c.FD); c.Target != "" && fd >= 0 {
 			row.FD = &fd
 		}
@@ -223,6 +226,14 @@ func syscallTrace(s ebpf.Syscalls) *results.SyscallTrace {
 		t.Notes = append(t.Notes, fmt.Sprintf("%d processes: the command and its children.", s.Processes))
 	}
 	return t
+}
+
+// restores tells the calls that cannot fail: what they return is the register of
+// the code that a signal interrupted, which may hold an error of that code's
+// (sigreturn(2)).
+func restores(name string) bool {
+	name, _, _ = strings.Cut(name, " ") // of 32 bit
+	return name == "rt_sigreturn" || name == "sigreturn"
 }
 
 type syscallDocument struct {
