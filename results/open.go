@@ -75,6 +75,11 @@ func readRun(dir string) (*Run, error) {
 			return nil, fmt.Errorf("read run: %s: %w", path, err)
 		}
 	}
+	for i := range run.Traced {
+		if err := run.Traced[i].Check(&run.Plan); err != nil {
+			return nil, fmt.Errorf("read run: %s: %w", path, err)
+		}
+	}
 	return run, nil
 }
 

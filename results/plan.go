@@ -102,6 +102,8 @@ type Run struct {
 	Notes       []string            `json:"notes,omitempty"` // what the reader of the tables must know
 	// Predictions were stored before the first trial was played.
 	Predictions []Prediction `json:"predictions,omitempty"`
+	// Traced are the trials that the probe syscalls played apart from Trials.
+	Traced []TracedSyscalls `json:"traced_syscalls,omitempty"`
 
 	Dir    string           `json:"-"` // where it was read from
 	Trials []*record.Record `json:"-"` // in the order of their names

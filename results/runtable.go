@@ -12,8 +12,8 @@ import (
 
 // Tables draws a run: what was predicted of it beside what was measured, if
 // anything was; for each ranked arm and load the comparison of CPU per request
-// with the rates beside it, latency with the kernel's counters, and the four
-// success rates; for each other arm success, tail and waits without a ranking;
+// with the rates beside it, latency with the kernel's counters, the four
+// success rates, and syscalls where they were traced; for each other arm success, tail and waits without a ranking;
 // last the figures that others claimed beside ours. minEffect < 0 takes the
 // plan's.
 func Tables(run *Run, minEffect float64) ([]Table, error) {
@@ -53,6 +53,10 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 				rank, kernel := v.rankTable(mine, minEffect), v.kernelTable()
 				rank.Detail, kernel.Detail = overview, overview
 				tables = append(tables, rank, kernel, detail(v.successTable()))
+				for _, t := range SyscallTables(run, arm, load) {
+					t.Detail = overview
+					tables = append(tables, t)
+				}
 			} else {
 				waits := v.waitTable()
 				waits.Detail = rankedArms(run) > 0 // elsewhere the waits are the point
