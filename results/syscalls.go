@@ -25,20 +25,39 @@ type TracedSyscalls struct {
 	Self     TracerCost     `json:"self"`
 }
 
-// SyscallCount counts the calls that ended while they were traced.
+// SyscallCount counts the calls that were made and over while they were traced.
 type SyscallCount struct {
-	Name    string  `json:"name"`
-	Calls   []int64 `json:"calls"`            // in each slice
-	Errors  []int64 `json:"errors,omitempty"` // of the calls; nil where none failed
-	TotalNS int64   `json:"total_ns"`         // from entry to return, blocked or not
+	Name   string  `json:"name"`
+	Calls  []int64 `json:"calls"`            // in each slice
+	Errors []int64 `json:"errors,omitempty"` // of the calls; nil where none failed
+	// TotalNS is the time from entry to return, blocked or not; calls that never
+	// return, such as exit, have none.
+	TotalNS int64 `json:"total_ns"`
 }
 
 // TracerCost is what a tracer says of itself.
 type TracerCost struct {
 	Rung  string `json:"rung"`   // how it was attached
-	CPUNS int64  `json:"cpu_ns"` // spent in its probes, on every core
-	Runs  int64  `json:"runs"`   // of its probes
-	Drops int64  `json:"drops"`  // calls that it saw and could not count
+	CPUNS int64  `json:"cpu_ns"` // of the traced server's time
+	// MachineNS is the time in the probes on every core and for every process,
+	// and Runs how often they ran; 0 where the kernel does not tell.
+	MachineNS int64 `json:"machine_ns,omitempty"`
+	Runs      int64 `json:"runs,omitempty"`
+	// PerCallNS is how much longer a call takes for being traced, and FloorNS
+	// what the shortest call reads; both are measured before the trial.
+	PerCallNS int64 `json:"per_call_ns"`
+	FloorNS   int64 `json:"floor_ns"`
+	// Drops counts what it saw and could not count, by reason.
+	Drops map[string]int64 `json:"drops,omitempty"`
+}
+
+// Lost is the sum of the drops.
+func (c TracerCost) Lost() int64 {
+	var lost int64
+	for _, n := range c.Drops {
+		lost += n
+	}
+	return lost
 }
 
 // Check says what the plan does not have of a traced trial, or what of it does
@@ -93,9 +112,9 @@ func (r *Run) Syscalls(arm, subject string, load int) (*TracedSyscalls, bool) {
 	return nil, false
 }
 
-// Rate is a count per request: over all slices together, and in each that
+// tracedRate is a count per request: over all slices together, and in each that
 // answered any.
-type Rate struct {
+type tracedRate struct {
 	Mean   float64
 	Slices []float64
 }
@@ -114,7 +133,7 @@ func (s series) String() string {
 }
 
 // rate is 0 where the subject never made the call.
-func (t *TracedSyscalls) rate(s series) Rate {
+func (t *TracedSyscalls) rate(s series) tracedRate {
 	i := slices.IndexFunc(t.Syscalls, func(c SyscallCount) bool { return c.Name == s.syscall })
 	counts := make([]int64, len(t.Requests))
 	if i >= 0 && !s.failed {
@@ -126,7 +145,7 @@ func (t *TracedSyscalls) rate(s series) Rate {
 }
 
 // all is the rate of every syscall together.
-func (t *TracedSyscalls) all() Rate {
+func (t *TracedSyscalls) all() tracedRate {
 	counts := make([]int64, len(t.Requests))
 	for _, c := range t.Syscalls {
 		for i, n := range c.Calls {
@@ -136,8 +155,8 @@ func (t *TracedSyscalls) all() Rate {
 	return rateOf(counts, t.Requests)
 }
 
-func rateOf(counts, requests []int64) Rate {
-	r := Rate{Mean: float64(sum(counts)) / float64(sum(requests))}
+func rateOf(counts, requests []int64) tracedRate {
+	r := tracedRate{Mean: float64(sum(counts)) / float64(sum(requests))}
 	for i, n := range requests {
 		if n > 0 {
 			r.Slices = append(r.Slices, float64(counts[i])/float64(n))

@@ -15,7 +15,7 @@ import (
 func traced(subject string, counts ...SyscallCount) TracedSyscalls {
 	return TracedSyscalls{Arm: "isolated", Subject: subject, Started: time.Date(2026, 1, 2, 3, 8, 0, 0, time.UTC),
 		Requests: []int64{1000, 1000, 1000, 1000}, CPUNS: 250_000_000, Syscalls: counts,
-		Self: TracerCost{Rung: "tp_btf", CPUNS: 5_000_000, Runs: 40_000}}
+		Self: TracerCost{Rung: "tp_btf", CPUNS: 4_100_000, Runs: 40_000, PerCallNS: 250, FloorNS: 120}}
 }
 
 func calls(name string, slices ...int64) SyscallCount {
@@ -96,7 +96,7 @@ func TestSyscallTable(t *testing.T) {
 		t.Errorf("rows %v,\nwant %v", got, want)
 	}
 	notes := strings.Join(tables[0].Notes, "\n")
-	for _, part := range []string{"tp_btf", "2.0", "call"} {
+	for _, part := range []string{"tp_btf", "250ns longer", "1.64 %"} {
 		if !strings.Contains(notes, part) {
 			t.Errorf("the notes do not say %q:\n%s", part, notes)
 		}
@@ -104,7 +104,7 @@ func TestSyscallTable(t *testing.T) {
 	if strings.Contains(notes, "lost") {
 		t.Errorf("nothing was lost, and the notes say so:\n%s", notes)
 	}
-	run.Traced[1].Self.Drops = 7
+	run.Traced[1].Self.Drops = map[string]int64{"full": 4, "start": 3}
 	if notes := SyscallTables(run, run.Plan.Arms[0], 0)[0].Notes; !strings.Contains(strings.Join(notes, "\n"), "lost 7 calls") {
 		t.Errorf("7 calls were lost, and no note says so: %v", notes)
 	}

@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -164,24 +165,23 @@ func count(n int, word string) string {
 
 // tracedNotes say how it was traced, and what that cost.
 func tracedNotes(traced []*TracedSyscalls) []string {
-	var cost, cpu, runs, calls, drops int64
-	rungs, seen := []string{}, map[string]bool{}
+	var rungs []string
+	var perCall, cost, cpu, lost int64
 	for _, t := range traced {
-		cost, cpu, runs, drops = cost+t.Self.CPUNS, cpu+t.CPUNS, runs+t.Self.Runs, drops+t.Self.Drops
-		for _, c := range t.Syscalls {
-			calls += sum(c.Calls)
+		if !slices.Contains(rungs, t.Self.Rung) {
+			rungs = append(rungs, t.Self.Rung)
 		}
-		if !seen[t.Self.Rung] {
-			seen[t.Self.Rung], rungs = true, append(rungs, t.Self.Rung)
-		}
+		perCall, cost = max(perCall, t.Self.PerCallNS), cost+t.Self.CPUNS
+		cpu, lost = cpu+t.CPUNS, lost+t.Self.Lost()
 	}
-	notes := []string{fmt.Sprintf("Traced by eBPF (%s) in trials of their own, which enter no other figure; `N failed` are of the calls above them.", strings.Join(rungs, ", "))}
-	if runs > 0 && calls > 0 && cpu > 0 {
-		notes = append(notes, fmt.Sprintf("The tracer ran for %s a call, %s of the servers' CPU time.",
-			FormatNS(float64(cost)/float64(calls)), percent(float64(cost)/float64(cpu))))
+	note := fmt.Sprintf("Traced by eBPF (%s) in trials of their own, which enter no other figure.", strings.Join(rungs, ", "))
+	if perCall > 0 && cpu > 0 {
+		note += fmt.Sprintf(" A traced call takes %s longer: %s of these trials' CPU time.",
+			FormatNS(float64(perCall)), percent(float64(cost)/float64(cpu)))
 	}
-	if drops > 0 {
-		notes = append(notes, fmt.Sprintf("The tracer lost %s: these counts are too low.", count(int(drops), "call")))
+	notes := []string{note}
+	if lost > 0 {
+		notes = append(notes, fmt.Sprintf("The tracer lost %s: these rates are too low.", count(int(lost), "call")))
 	}
 	return notes
 }

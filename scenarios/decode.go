@@ -101,6 +101,10 @@ func (d decoder) scenario(root ast.Node) (*Scenario, error) {
 	if err := d.finish(s, base, root); err != nil {
 		return nil, err
 	}
+	ranked := slices.ContainsFunc(s.Arms, func(a Arm) bool { return a.Ranked })
+	if slices.Contains(s.Probes, probeSyscalls) && !ranked {
+		return nil, d.errorf(root, "probes: %s traces under the load of ranked arms, and none is ranked", probeSyscalls)
+	}
 	return s, nil
 }
 
@@ -296,8 +300,11 @@ func (d decoder) probe(to *[]string) func(ast.Node) error {
 		if err := d.text(&word, "probes")(n); err != nil {
 			return err
 		}
-		if word != probeProc && word != probeNetstat {
-			known := []field{{key: probeProc}, {key: probeNetstat}}
+		if !slices.Contains(knownProbes(), word) {
+			var known []field
+			for _, probe := range knownProbes() {
+				known = append(known, field{key: probe})
+			}
 			return d.errorf(n, "probes: unknown probe %q%s", word, suggest(word, known))
 		}
 		*to = append(*to, word)

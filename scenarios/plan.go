@@ -49,6 +49,7 @@ type armPlay struct {
 	sysctls  map[string]string
 	steer    bool
 	flags    map[string]string
+	traced   bool // each subject's syscalls, after the blocks and under the first load
 }
 
 // player is a subject in an arm.
@@ -233,6 +234,7 @@ func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.P
 	entry.Slices = play.slices
 	if arm.Ranked {
 		entry.Pairs = pairs
+		play.traced = slices.Contains(p.probes, probeSyscalls) && arm.Blocks > 0
 	}
 	for _, subject := range subjects {
 		player, err := newPlayer(subject, arm.Overrides)
@@ -340,9 +342,23 @@ const (
 func (p *Plan) Duration() time.Duration {
 	var sum time.Duration
 	for _, arm := range p.arms {
-		sum += time.Duration(arm.blocks) * arm.blockDuration()
+		sum += time.Duration(arm.blocks)*arm.blockDuration() + arm.tracedDuration()
 	}
 	return sum
+}
+
+// A traced trial is sliced so that one can tell what slices differ by.
+const (
+	tracedSlices = 4
+	tracedSlice  = 500 * time.Millisecond
+)
+
+// tracedDuration is how long the trials of the probe syscalls take.
+func (a armPlay) tracedDuration() time.Duration {
+	if !a.traced {
+		return 0
+	}
+	return time.Duration(len(a.subjects)) * (startOverhead + a.loads[0].Warmup + tracedSlices*(tracedSlice+sliceOverhead))
 }
 
 func (a armPlay) blockDuration() time.Duration {
@@ -391,6 +407,10 @@ func (p *Plan) Describe(w io.Writer) error {
 		}
 		say("arm %s: %s: %s of %s, about %s", arm.Name, subjects, count(arm.Blocks, "block"), play.describeLoads(),
 			(time.Duration(arm.Blocks) * play.blockDuration()).Round(time.Second))
+		if play.traced {
+			say("arm %s: then %s to count the syscalls of, about %s", arm.Name, count(len(play.subjects), "traced trial"),
+				play.tracedDuration().Round(time.Second))
+		}
 	}
 	for _, note := range p.Notes {
 		say("%s", note)

@@ -55,6 +55,24 @@ func (p *progress) block(arm string, block, blocks int, planned time.Duration) {
 	}
 }
 
+// traced says that a subject is being traced.
+func (p *progress) traced(arm, subject string) {
+	if p.w == nil || !p.live {
+		return
+	}
+	p.shown = true
+	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s: tracing %s, %s left", arm, subject, p.left())
+}
+
+// allTraced notes that an arm's traced trials are over, as block does of a
+// block; counted is how many subjects' syscalls were counted.
+func (p *progress) allTraced(arm string, counted int, planned time.Duration) {
+	p.done += planned
+	if p.w != nil && !p.live {
+		_, _ = fmt.Fprintf(p.w, "%s: syscalls of %s counted, %s left\n", arm, count(counted, "subject"), p.left())
+	}
+}
+
 // end clears the terminal's line.
 func (p *progress) end() {
 	if p.shown {

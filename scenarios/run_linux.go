@@ -25,6 +25,7 @@ type runner struct {
 	progress *progress
 	proc     bool // the probe is on
 	netstat  bool
+	untraced string            // why syscalls are not traced; "" while they can be
 	sysctls  map[string]string // read once an arm
 }
 
@@ -179,6 +180,9 @@ func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
 			}
 		}
 		r.progress.block(arm.name, block, arm.blocks, arm.blockDuration())
+	}
+	if arm.traced {
+		return r.trace(ctx, arm)
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func Default() *Scenario {
 		File:     "the default plan",
 		Subjects: []string{"1", "2", "3", "4", "5", "6", "7"},
 		Arms:     []Arm{isolatedArm()},
-		Probes:   []string{probeProc, probeNetstat},
+		Probes:   knownProbes(),
 	}
 }
 
@@ -122,4 +122,9 @@ func Default() *Scenario {
 const (
 	probeProc    = "proc"    // threads, context switches, memory: /proc and the kernel's accounting
 	probeNetstat = "netstat" // accept queue overflows and SYN retransmits
+	// probeSyscalls disturbs: it traces each subject of a ranked arm in a trial
+	// of its own, after the arm's blocks.
+	probeSyscalls = "syscalls"
 )
+
+func knownProbes() []string { return []string{probeProc, probeNetstat, probeSyscalls} }
