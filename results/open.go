@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -197,6 +198,18 @@ type Summary struct {
 	Trials     int       `json:"trials"`
 	Incomplete bool      `json:"incomplete,omitempty"`
 	Error      string    `json:"error,omitempty"` // why the folder cannot be read
+
+	phases []int // of the subjects
+}
+
+// Plays says whether the run was planned with every one of the phases.
+func (s Summary) Plays(phases ...int) bool {
+	for _, phase := range phases {
+		if !slices.Contains(s.phases, phase) {
+			return false
+		}
+	}
+	return true
 }
 
 // ListRuns describes the run folders under root, the newest first; a folder
@@ -229,6 +242,11 @@ func summarize(dir string) Summary {
 		Subjects: len(run.Plan.Subjects), Incomplete: run.Incomplete}
 	for _, a := range run.Plan.Arms {
 		s.Blocks = max(s.Blocks, a.Blocks)
+	}
+	for _, subject := range run.Plan.Subjects {
+		if subject.Phase != nil {
+			s.phases = append(s.phases, *subject.Phase)
+		}
 	}
 	names, err := trialNames(dir)
 	if err != nil {

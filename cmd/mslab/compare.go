@@ -23,7 +23,7 @@ var compareFormats = []string{formatTable, formatMarkdown, formatCSV, formatJSON
 func newCompareCommand() *cobra.Command {
 	var o compareOptions
 	cmd := &cobra.Command{
-		Use:   "compare RUN | BASE CANDIDATE",
+		Use:   "compare [RUN | BASE CANDIDATE]",
 		Short: "Say what differs, in a run or between two, and how sure that is",
 		Long: `compare applies one decision rule to each pair of subjects that a run compared:
 a sign-flip permutation test over its blocks, corrected for the number of
@@ -31,12 +31,13 @@ pairs. A difference that is not significant prints ~, which is not the same as
 none.
 
 RUN is the folder that mslab run wrote, or its name in mslab results list. A
-metric is a path in the record, such as server.cpu_ns_per_request.
+metric is a path in the record, such as server.cpu_ns_per_request. Without RUN
+it is the newest one that compares anything: your own, else the reference.
 
 BASE and CANDIDATE are two runs, or two files of mslab load -o; each subject is
 compared with itself, and a regression is exit 4. They were not interleaved, so
 that the machine's changes between them look like changes of the code.`,
-		Args: wantArgs(1, 2, "one run, or a base and a candidate"),
+		Args: wantArgs(0, 2, "one run, or a base and a candidate"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return compare(cmd, o, args)
 		},
@@ -64,7 +65,7 @@ func compare(cmd *cobra.Command, o compareOptions, names []string) error {
 			return err
 		}
 	}
-	run, err := openCompared(names)
+	run, err := openCompared(cmd.ErrOrStderr(), names)
 	if err != nil {
 		return err
 	}
@@ -90,8 +91,17 @@ func compare(cmd *cobra.Command, o compareOptions, names []string) error {
 	return nil
 }
 
-// openCompared reads the run, or joins base and candidate.
-func openCompared(names []string) (*results.Run, error) {
+// openCompared reads the run, or joins base and candidate. Which run it takes
+// where none is named it says on stderr.
+func openCompared(stderr io.Writer, names []string) (*results.Run, error) {
+	if len(names) == 0 {
+		run, err := newestCompared()
+		if err == nil {
+			_, err = fmt.Fprintf(stderr, "%s\n\n", results.Wrap(fmt.Sprintf("Run %s, of %s, is the newest that compares anything.",
+				run.Dir, run.Started.UTC().Format("2006-01-02 15:04 UTC"))))
+		}
+		return run, err
+	}
 	if len(names) == 1 {
 		if info, err := os.Stat(names[0]); err == nil && !info.IsDir() {
 			return nil, usagef("compare %s: it is a file; give a run folder, or a base and a candidate", names[0])
@@ -107,6 +117,17 @@ func openCompared(names []string) (*results.Run, error) {
 		return nil, err
 	}
 	return results.Join(base, candidate)
+}
+
+// newestCompared is the newest run whose plan compares subjects and of which
+// something was measured.
+func newestCompared() (*results.Run, error) {
+	for run := range recordedRuns() {
+		if len(run.Pairs()) > 0 && len(run.Trials) > 0 {
+			return run, nil
+		}
+	}
+	return nil, usagef("compare: no run compares anything yet; mslab run first-look makes one, mslab run --phases 5,7 a smaller one")
 }
 
 func compareAll(run *results.Run, metrics []string, minEffect float64) ([]results.Comparison, error) {

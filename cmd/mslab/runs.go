@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -60,6 +61,28 @@ func openResult(name string) (*results.Run, error) {
 		return results.RunOf(r), nil
 	}
 	return openRun(name)
+}
+
+// recordedRuns reads the runs that play all the phases, the newest first and
+// the user's own before the reference. Runs that cannot be read are passed over:
+// mslab results list names them.
+func recordedRuns(phases ...int) iter.Seq[*results.Run] {
+	return func(yield func(*results.Run) bool) {
+		for _, root := range runRoots() {
+			summaries, err := results.ListRuns(root)
+			if err != nil {
+				continue
+			}
+			for _, s := range summaries {
+				if s.Error != "" || !s.Plays(phases...) {
+					continue
+				}
+				if run, err := results.OpenRun(s.Dir); err == nil && !yield(run) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // completeRuns completes the names of runs.
