@@ -92,6 +92,9 @@ func (t *TracedSyscalls) Check(plan *Plan) error {
 	return nil
 }
 
+// Served is how many requests were answered as they should while it was traced.
+func (t *TracedSyscalls) Served() int64 { return sum(t.Requests) }
+
 func negative(n int64) bool { return n < 0 }
 
 func sum(counts []int64) int64 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
@@ -23,6 +24,18 @@ type phasesDiff struct {
 	Sources  []sourceDiff        `json:"sources"`
 	Evidence *results.Comparison `json:"evidence"` // null where no run has both
 	Run      string              `json:"run,omitempty"`
+	Syscalls *syscallsDiff       `json:"syscalls"` // null where no run has traced both
+}
+
+// syscallsDiff is what the newest run that has traced both phases says.
+type syscallsDiff struct {
+	Run         string                      `json:"run"`
+	Arm         string                      `json:"arm"`
+	Clients     int                         `json:"clients"`
+	Requests    [2]int64                    `json:"requests"` // traced of A and of B
+	Lost        int64                       `json:"lost"`     // calls that the tracer could not count
+	Differences []results.SyscallDifference `json:"differences"`
+	a, b        results.SubjectPlan
 }
 
 type stageDiff struct {
@@ -93,7 +106,7 @@ func diffPhases(nameA, nameB string) (*phasesDiff, error) {
 		d.Sources = append(d.Sources, s)
 	}
 	d.Stages = append(d.Stages, consequences(a.Recipe, b.Recipe)...)
-	d.Evidence, d.Run = evidence(a.Number, b.Number)
+	d.join(a.Number, b.Number)
 	return d, nil
 }
 
@@ -137,52 +150,76 @@ func diffSource(a, b string) (sourceDiff, error) {
 	return sourceDiff{a, b, string(diff.Diff(a, textA, b, textB))}, nil
 }
 
-// evidence compares the phases' CPU per request in the newest run that has
-// both: the user's own, else the reference. It is nil where there is none; runs
-// that cannot be read are passed over, mslab results list names them.
-func evidence(a, b int) (*results.Comparison, string) {
-	for _, root := range runRoots() {
-		summaries, err := results.ListRuns(root)
-		if err != nil {
-			continue
-		}
-		for _, s := range summaries {
-			if s.Error != "" {
-				continue
-			}
-			run, err := results.OpenRun(s.Dir)
-			if err != nil {
-				continue
-			}
+// join takes what is recorded of both phases from the newest run that has it,
+// the user's own before the reference: CPU per request, and syscalls per
+// request, which fewer runs have.
+func (d *phasesDiff) join(a, b int) {
+	for run := range recordedRuns(a, b) {
+		if d.Evidence == nil {
 			if c := compareIn(run, a, b); c != nil {
-				return c, s.Dir
+				d.Evidence, d.Run = c, run.Dir
 			}
+		}
+		if d.Syscalls == nil {
+			d.Syscalls = tracedIn(run, a, b)
+		}
+		if d.Evidence != nil && d.Syscalls != nil {
+			return
 		}
 	}
-	return nil, ""
+}
+
+// subjectsIn finds two phases among an arm's subjects; a phase that plays twice
+// is two subjects.
+func subjectsIn(run *results.Run, arm results.ArmPlan, a, b int) (subjectA, subjectB results.SubjectPlan, ok bool) {
+	for _, s := range run.Plan.SubjectsOf(arm) {
+		switch {
+		case s.Phase == nil:
+		case *s.Phase == a && subjectA.Name == "":
+			subjectA = s
+		case *s.Phase == b:
+			subjectB = s
+		}
+	}
+	return subjectA, subjectB, subjectA.Name != "" && subjectB.Name != ""
+}
+
+// tracedIn compares the syscalls of two phases in the first arm of the run in
+// which both were traced.
+func tracedIn(run *results.Run, a, b int) *syscallsDiff {
+	for _, arm := range run.Plan.Arms {
+		subjectA, subjectB, ok := subjectsIn(run, arm, a, b)
+		if !ok {
+			continue
+		}
+		for load := range max(1, len(arm.Loads)) {
+			tracedA, okA := run.Syscalls(arm.Name, subjectA.Name, load)
+			tracedB, okB := run.Syscalls(arm.Name, subjectB.Name, load)
+			if !okA || !okB {
+				continue
+			}
+			d := &syscallsDiff{Run: run.Dir, Arm: arm.Name, a: subjectA, b: subjectB,
+				Requests:    [2]int64{tracedA.Served(), tracedB.Served()},
+				Lost:        tracedA.Self.Lost() + tracedB.Self.Lost(),
+				Differences: results.DiffSyscalls(tracedA, tracedB)}
+			if load < len(arm.Loads) {
+				d.Clients = arm.Loads[load].Clients
+			}
+			return d
+		}
+	}
+	return nil
 }
 
 // compareIn compares two phases in the first ranked arm of the run that has
 // them both.
 func compareIn(run *results.Run, a, b int) *results.Comparison {
 	for _, arm := range run.Plan.Arms {
-		if !arm.Ranked {
+		subjectA, subjectB, ok := subjectsIn(run, arm, a, b)
+		if !arm.Ranked || !ok {
 			continue
 		}
-		var nameA, nameB string
-		for _, s := range run.Plan.SubjectsOf(arm) {
-			switch {
-			case s.Phase == nil:
-			case *s.Phase == a && nameA == "":
-				nameA = s.Name
-			case *s.Phase == b:
-				nameB = s.Name
-			}
-		}
-		if nameA == "" || nameB == "" {
-			continue
-		}
-		pair := results.Pair{Arm: arm.Name, PairPlan: results.PairPlan{A: nameA, B: nameB}}
+		pair := results.Pair{Arm: arm.Name, PairPlan: results.PairPlan{A: subjectA.Name, B: subjectB.Name}}
 		comparisons, err := results.Compare(run, results.MetricCPU, []results.Pair{pair}, run.Plan.MinEffect)
 		if err == nil && comparisons[0].Blocks > 0 {
 			return &comparisons[0]
@@ -219,7 +256,10 @@ func (d *phasesDiff) print(w io.Writer) error {
 			return err
 		}
 	}
-	return d.printEvidence(w)
+	if err := d.printEvidence(w); err != nil {
+		return err
+	}
+	return d.printSyscalls(w)
 }
 
 func (d *phasesDiff) printEvidence(w io.Writer) error {
@@ -231,4 +271,37 @@ func (d *phasesDiff) printEvidence(w io.Writer) error {
 		return err
 	}
 	return results.Render(w, formatTable, results.CompareTables([]results.Comparison{*d.Evidence}))
+}
+
+func (d *phasesDiff) printSyscalls(w io.Writer) error {
+	if len(d.Stages) == 0 {
+		return nil // a phase and itself
+	}
+	if d.Syscalls == nil {
+		_, err := fmt.Fprintf(w, "\n%s\n", results.Wrap(fmt.Sprintf("No recorded run has traced the syscalls of both; mslab run --phases %s,%s does where eBPF works (mslab doctor tells).",
+			firstWord(d.A), firstWord(d.B))))
+		return err
+	}
+	s := d.Syscalls
+	if s.Run != d.Run {
+		if _, err := fmt.Fprintf(w, "\nRecorded in %s:\n", s.Run); err != nil {
+			return err
+		}
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	t := results.SyscallDiffTable("syscalls per request in arm "+s.Arm, s.a, s.b, s.Differences)
+	t.Notes = append(t.Notes, fmt.Sprintf("One traced trial of each (%d and %d requests, %d clients); the interval knows the spread of its slices, not that of processes.",
+		s.Requests[0], s.Requests[1], s.Clients))
+	if s.Lost > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("The tracer lost %d calls: these rates are too low.", s.Lost))
+	}
+	return results.Render(w, formatTable, []results.Table{t})
+}
+
+// firstWord is the number in a phase's title.
+func firstWord(title string) string {
+	word, _, _ := strings.Cut(title, " ")
+	return word
 }
