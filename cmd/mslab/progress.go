@@ -36,10 +36,22 @@ func (p *loadProgress) show(now loadgen.Progress) {
 		line += "  (warm-up)"
 	}
 	if p.live {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		// Of a line that wraps only the last part would be drawn over.
+		letters := []rune(line)
+		fmt.Fprintf(p.w, "\r\x1b[K%s", string(letters[:min(len(letters), terminalWidth(p.w))]))
 		return
 	}
 	fmt.Fprintln(p.w, line)
+}
+
+// terminalWidth is the width of a terminal in columns.
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
 }
 
 // end takes the live line away.

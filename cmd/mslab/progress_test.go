@@ -14,6 +14,13 @@ func TestProgressOnATerminalIsOneLine(t *testing.T) {
 	p := &loadProgress{w: &out, live: true}
 	p.show(loadgen.Progress{Elapsed: time.Second, RPS: 100, OK: 100})
 	p.show(loadgen.Progress{Elapsed: 2 * time.Second, RPS: 200, OK: 300})
+	many := loadgen.Progress{Elapsed: 9999 * time.Second, RPS: 123456789, P99: 12345 * time.Millisecond, OK: 123456789012, Failed: 1234567, InFlight: 10000}
+	p.show(many)
+	for line := range strings.SplitSeq(out.String(), "\r\x1b[K") {
+		if len(line) > 80 {
+			t.Errorf("a terminal wraps the live line: %q", line)
+		}
+	}
 	p.end()
 	text := out.String()
 	if strings.Contains(text, "\n") || !strings.HasSuffix(text, "\r\x1b[K") {
