@@ -91,10 +91,6 @@ func (c Comparison) row() []Cell {
 	}
 }
 
-// maxLeftOut bounds the lines about what a comparison leaves out; the JSON form
-// has all of them.
-const maxLeftOut = 4
-
 // notes are what the row cannot hold.
 func (c Comparison) notes() []string {
 	var notes []string
@@ -104,11 +100,12 @@ func (c Comparison) notes() []string {
 	case c.Verdict == TooFew:
 		notes = append(notes, fmt.Sprintf("%s against %s: %s, %d blocks of %d needed.", c.B, c.A, c.Verdict, c.Blocks, c.BlocksNeeded))
 	}
-	for i, left := range c.LeftOut {
-		if i == maxLeftOut && len(c.LeftOut) > maxLeftOut+1 {
-			return append(notes, fmt.Sprintf("Left out of %s against %s: %d more.", c.B, c.A, len(c.LeftOut)-i))
-		}
-		notes = append(notes, fmt.Sprintf("Left out of %s against %s: %s.", c.B, c.A, left))
+	// One line says it; the JSON form has all.
+	switch n := len(c.LeftOut); {
+	case n == 1:
+		notes = append(notes, fmt.Sprintf("Left out of %s against %s: %s.", c.B, c.A, c.LeftOut[0]))
+	case n > 1:
+		notes = append(notes, fmt.Sprintf("Left out of %s against %s, %d times: %s, and others.", c.B, c.A, n, firstReason(c.LeftOut[0])))
 	}
 	return notes
 }
