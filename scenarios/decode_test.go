@@ -86,6 +86,7 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 		{"no list", "name: x\nmatrix: {subject: 3}\n", `f.yaml:2:19: matrix.subject: want a list such as [a, b], have the number 3`},
 		{"unknown phase", "name: x\nmatrix: {subject: [1, 77]}\n", `f.yaml:2:23: matrix.subject: find phase "77": no such phase`},
 		{"unknown variant", head + "arms:\n  a: {exec: fast}\n", `f.yaml:4:13: arms.a: --exec fast: no such variant; want serial, threads, pool`},
+		{"nothing to trace", "name: x\nmatrix: {subject: [5]}\nload: {requests: 10}\nprobes: [syscalls]\n", "f.yaml:1:5: probes: syscalls traces under the load of ranked arms, and none is ranked"},
 		{"unknown probe", head + "probes: [netsat]\n", `f.yaml:3:10: probes: unknown probe "netsat" (did you mean "netstat"?)`},
 		{"connection", head + "load: {connection: kept}\n", `f.yaml:3:20: load.connection: want keep or new, have "kept"`},
 		{"clients twice", head + "load: {clients: [2, 2]}\n", `f.yaml:3:21: load.clients: 2 is there twice`},
