@@ -57,7 +57,7 @@ func outsideID(id int64, uidMap string) int64 {
 // remove takes it back and may be called more than once.
 func Register(dir string, entry Entry) (remove func() error, err error) {
 	entry.PID = os.Getpid()
-	entry.StartTicks, _ = startTicks(entry.PID)
+	_, entry.StartTicks, _ = readStat(entry.PID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create registry %s: %w", dir, err)
 	}
@@ -123,29 +123,32 @@ func removeFile(path string) error {
 	return nil
 }
 
-// alive tells whether the entry's process still runs and is the same.
+// alive tells whether the entry's process still runs and is the same. One that
+// has ended keeps its id until its parent asks how (state Z), which not every
+// parent does.
 func alive(entry Entry) bool {
 	if entry.PID <= 0 || !Running(entry.PID) {
 		return false
 	}
-	ticks, err := startTicks(entry.PID)
-	return err != nil || ticks == entry.StartTicks
+	state, ticks, err := readStat(entry.PID)
+	return err != nil || ticks == entry.StartTicks && state != "Z" && state != "X"
 }
 
-// startTicks reads field 22 of /proc/PID/stat. The second field may hold
-// spaces and parentheses, so fields are counted from the last parenthesis.
-func startTicks(pid int) (uint64, error) {
+// readStat reads the state and the start in ticks, fields 3 and 22 of
+// /proc/PID/stat. The second field may hold spaces and parentheses, so fields
+// are counted from the last parenthesis.
+func readStat(pid int) (state string, ticks uint64, err error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, fmt.Errorf("read start of process %d: %w", pid, err)
+		return "", 0, fmt.Errorf("read start of process %d: %w", pid, err)
 	}
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 {
-		return 0, fmt.Errorf("read start of process %d: unknown format", pid)
+		return "", 0, fmt.Errorf("read start of process %d: unknown format", pid)
 	}
-	ticks, err := strconv.ParseUint(string(fields[19]), 10, 64)
+	ticks, err = strconv.ParseUint(string(fields[19]), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read start of process %d: %w", pid, err)
+		return "", 0, fmt.Errorf("read start of process %d: %w", pid, err)
 	}
-	return ticks, nil
+	return string(fields[0]), ticks, nil
 }

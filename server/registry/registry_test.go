@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 )
 
 func TestRegisterListRemove(t *testing.T) {
@@ -40,7 +41,7 @@ func TestStaleEntriesAreRemoved(t *testing.T) {
 	if err := ended.Run(); err != nil {
 		t.Skipf("needs true(1): %v", err)
 	}
-	ticks, err := startTicks(os.Getpid())
+	_, ticks, err := readStat(os.Getpid())
 	if err != nil {
 		t.Skipf("needs /proc: %v", err)
 	}
@@ -56,6 +57,7 @@ func TestStaleEntriesAreRemoved(t *testing.T) {
 	write("gone.json", Entry{PID: ended.Process.Pid, StartTicks: 1})
 	write("reused.json", Entry{PID: os.Getpid(), StartTicks: ticks + 1})
 	write("foreign.json", "no entry")
+	write("zombie.json", zombie(t))
 	write(strconv.Itoa(os.Getpid())+".json", Entry{PID: os.Getpid(), StartTicks: ticks, Name: "mine"})
 	entries, err := List(dir)
 	if err != nil || len(entries) != 1 || entries[0].Name != "mine" {
@@ -77,6 +79,29 @@ func TestOutsideID(t *testing.T) {
 	} {
 		if got := outsideID(c.id, c.uidMap); got != c.want {
 			t.Errorf("user %d with the map %q is %d outside, want %d", c.id, c.uidMap, got, c.want)
+		}
+	}
+}
+
+// zombie is the entry of a process that has ended and is not waited for until
+// the test is over.
+func zombie(t *testing.T) Entry {
+	t.Helper()
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() })
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		state, ticks, err := readStat(cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state == "Z" {
+			return Entry{PID: cmd.Process.Pid, StartTicks: ticks, Name: "zombie"}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("true(1) is still in state %s", state)
 		}
 	}
 }
