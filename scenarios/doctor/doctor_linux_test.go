@@ -2,18 +2,22 @@ package doctor
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mslab/results"
 )
 
 // traces is what checks could leave behind, each as the kernel shows it.
@@ -244,5 +248,38 @@ func TestKernelsTypesAreRead(t *testing.T) {
 	}
 	if err != nil || id == 0 {
 		t.Errorf("type %d, %v", id, err)
+	}
+}
+
+// TestFullFolder tries a file system without room, mounted where only one thread
+// sees it.
+func TestFullFolder(t *testing.T) {
+	dir := t.TempDir()
+	var found results.Finding
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with its mounts
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8k")
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "fill"), make([]byte, 8<<10), 0o600)
+		}
+		if err == nil {
+			found = Folder{"x", dir, 1 << 20}.try(context.Background())
+		}
+		done <- err
+	}()
+	if err := <-done; errors.Is(err, unix.EPERM) {
+		t.Skip("needs root to mount a file system without room")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if found.OK || !strings.HasSuffix(found.Why, dir+": no space left on device") || !strings.HasPrefix(found.Fix, "make room") {
+		t.Errorf("%+v", found)
 	}
 }

@@ -38,7 +38,9 @@ func (f Folder) try(context.Context) results.Finding {
 	if folder != path {
 		what = fmt.Sprintf("%s, where %s would be made", folder, filepath.Base(path))
 	}
-	if err := writeAndRemove(folder); err != nil {
+	if err := writeAndRemove(folder); errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return results.Fails(fmt.Sprintf("make room: %s or more", sizeText(f.Free)), "write a file in %s: %v", what, cause(err))
+	} else if err != nil {
 		return results.Fails("make it writable for this user, or choose another folder", "write a file in %s: %v", what, cause(err))
 	}
 	var s unix.Statfs_t
@@ -74,7 +76,12 @@ func writeAndRemove(folder string) error {
 		return err
 	}
 	_, err = file.Write(make([]byte, 4096)) // a block
-	return errors.Join(err, file.Close(), os.Remove(file.Name()))
+	for _, failed := range []error{file.Close(), os.Remove(file.Name())} {
+		if err == nil {
+			err = failed
+		}
+	}
+	return err
 }
 
 // sizeText prints a number of bytes.
