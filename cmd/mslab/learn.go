@@ -204,7 +204,7 @@ func (o *learnOptions) play(ctx context.Context, stdout, stderr io.Writer, lesso
 		return err
 	}
 	// First, since stdout may come later, through a pipe.
-	fmt.Fprintf(stderr, "run folder: %s (all its tables: mslab results show %s)\n\n", dir, dir)
+	fmt.Fprintf(stderr, "run folder: %s\nall its tables: mslab results show %s\n\n", dir, dir)
 	if len(run.Trials) > 0 {
 		err = errors.Join(err, showLesson(stdout, o.format, lesson, run))
 	}

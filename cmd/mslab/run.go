@@ -211,7 +211,7 @@ func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o
 	if len(run.Trials) > 0 {
 		err = errors.Join(err, printRun(stdout, o.format, run, o.format != formatTable))
 	}
-	fmt.Fprintf(stderr, "run folder: %s (all its tables: mslab results show %s)\n", dir, dir)
+	fmt.Fprintf(stderr, "run folder: %s\nall its tables: mslab results show %s\n", dir, dir)
 	if err != nil {
 		return err
 	}
