@@ -19,6 +19,8 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+
+	"mslab/ebpf"
 )
 
 // bareCommand is one of the commands that work as typed, with nothing set up
@@ -51,8 +53,29 @@ var bareCommands = [][]bareCommand{
 			wants: []string{`cpu\s+profile\s+of\s+phase\s+7\s+keepalive`, `a request`, `exec pool`, `mslab/server\.`, `Cost of the`},
 			above: map[string]int{`with\s+(\d+)\s+requests`: 1000},
 		},
+		{
+			typed: "mslab trace syscalls", load: true,
+			lacks: func() string {
+				if _, err := ebpf.CheckSyscalls(""); err != nil {
+					return err.Error()
+				}
+				return ""
+			},
+			wants: []string{`system\s+calls\s+of\s+phase\s+7\s+keepalive`, `calls +/req`, `nothing\s+dropped`},
+			above: map[string]int{`(?m)^read +([\d,]+)`: 1000, `(?m)^write +([\d,]+)`: 1000, `(?m)^accept4 +([\d,]+)`: 1000},
+		},
 	},
 	{
+		{
+			typed: "mslab chaos partition", load: true,
+			lacks: func() string {
+				if os.Geteuid() != 0 {
+					return "a fault on this host's network needs root"
+				}
+				return ""
+			},
+			wants: []string{`partition of 127\.0\.0\.1:8080`, `healed at`, `lasted +30\.\d+s`, `verified +yes`},
+		},
 		{
 			typed: "mslab learn 1",
 			asks:  [][2]string{{`Your prediction of [^:]* phase 5 [^:]*:\n$`, "1s"}, {`Your prediction of [^:]* phase 7 [^:]*:\n$`, "2ms"}},
