@@ -23,6 +23,7 @@ const clangVersion = "14"
 // types lists the C structs that also become Go types.
 var types = map[string][]string{
 	"syscalls": {"stat", "key", "target", "name", "call"},
+	"cpu":      {"cpu_sample", "core_counts", "core"},
 }
 
 func main() {
