@@ -81,7 +81,8 @@ struct core_counts {
 	__u64 late;	/* ticks that were due while one of ours was found, and did not come */
 	__s64 pending;	/* ns on the core since the last sample */
 	__u64 since;	/* when that was last added to; 0: none of ours is on the core */
-	__s64 charged;	/* ns by which the scheduler charged more than they were on the core */
+	__u64 woken;	/* ns that were charged to them while their wakers had the core */
+	__u64 waking;	/* ns that they had the core and those that they woke were charged */
 	__u64 excluded; /* ns on the core that the scheduler charged nobody: stolen, or interrupts */
 };
 
@@ -248,7 +249,13 @@ static __always_inline void leave(struct core *core, __u64 now, struct rq *rq)
 	__u64 excluded = clock - (READ(rq, clock_task) - core->in_task);
 	c->pending -= excluded;
 	c->excluded += excluded;
-	c->charged += clock - (now - core->in_at);
+	__s64 more = clock - (now - core->in_at);
+	if (more > 0) {
+		c->woken += more;
+	} else {
+		c->pending += more;
+		c->waking -= more;
+	}
 }
 
 __u64 ended_runtime;

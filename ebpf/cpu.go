@@ -26,7 +26,7 @@ type CPUOptions struct {
 type CPUProfile struct {
 	// Profile has the sample types samples/count and cpu/nanoseconds. A sample
 	// stands for the time that the process was on that core since the sample
-	// before, measured at context switches, without what a hypervisor stole.
+	// before, as the scheduler charges it, measured at context switches.
 	Profile *profile.Profile
 	Elapsed time.Duration
 	// Total is the sum of all samples' time.
@@ -39,11 +39,12 @@ type CPUProfile struct {
 	// their time is with the next sample. Late ticks did not come, since a
 	// hypervisor held the core: their time is with the next sample as well.
 	Samples, Lost, Late uint64
-	// Woken is the part of Total that the scheduler charged to the process while
-	// the one that woke it was still on the core; it is a function of its own in
-	// the profile. It is negative where the process was on a core for longer than
-	// it was charged: that is with those that it woke, and is not taken off Total.
-	Woken time.Duration
+	// The scheduler charges a woken thread from the moment at which it is woken, while
+	// the one that woke it still has the core. Woken is the part of Total that the
+	// process was charged so, and a function of its own in the profile. Waking is
+	// what it ran for in turn while those that it woke were charged; it is not in
+	// Total.
+	Woken, Waking time.Duration
 	// Stolen is the time on a core that was charged to nobody, and is not in Total.
 	Stolen time.Duration
 	// Ended tells that the process ended before the profile did.

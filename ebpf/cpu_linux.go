@@ -330,21 +330,21 @@ func (s *CPUSampler) readCounts(p *CPUProfile, now time.Duration) error {
 	if err := s.coll.Maps[cpuMapCores].Lookup(uint32(0), &cores); err != nil {
 		return fmt.Errorf("read the counts: %w", err)
 	}
-	var rest, charged int64
+	var rest int64
 	for i := range cores {
 		c := &cores[i].Counts
 		p.Samples += c.Samples
 		p.Lost += c.Lost
 		p.Late += c.Late
 		p.Stolen += time.Duration(c.Excluded)
-		charged += c.Charged
+		p.Woken += time.Duration(c.Woken)
+		p.Waking += time.Duration(c.Waking)
 		rest += c.Pending
 		if c.Since != 0 {
 			rest += max(int64(now)-int64(c.Since), 0)
 		}
 	}
 	s.read.giveLast(rest)
-	p.Woken = time.Duration(charged)
 	return nil
 }
 

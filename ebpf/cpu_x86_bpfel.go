@@ -31,7 +31,8 @@ type cpuCoreCounts struct {
 	Late     uint64
 	Pending  int64
 	Since    uint64
-	Charged  int64
+	Woken    uint64
+	Waking   uint64
 	Excluded uint64
 }
 

@@ -20,7 +20,11 @@ const Agreement = 0.03
 // Table shows the first functions. For people, names of functions are cut to
 // what a terminal has room for; programs get them whole.
 func (t *Taken) Table(title string, rows int, people bool) (results.Table, error) {
-	top, total, err := Top(t.Profile, t.Kind.sample)
+	shown := t.Profile
+	if t.Kernel != nil {
+		shown = t.Kernel.folded()
+	}
+	top, total, err := Top(shown, t.Kind.sample)
 	if err != nil {
 		return results.Table{}, err
 	}
@@ -169,8 +173,17 @@ func (t *Taken) notes(functions, shown int, total, grown int64) []string {
 	if functions == 0 {
 		add("There is nothing in this profile.")
 	}
+	if t.Kernel != nil {
+		if t.Kernel.Foreign {
+			return append(notes, t.Kernel.notes(t)...)
+		}
+		if t.Window.Requests == 0 {
+			notes = append(notes, atRest)
+		}
+		return append(notes, t.Kernel.notes(t)...)
+	}
 	if t.Kind.how != once && t.Window.Requests == 0 {
-		add("No request was served meanwhile: this is the server at rest. Run mslab load beside it, or give --phase N.")
+		notes = append(notes, atRest)
 	}
 	if t.Kind.note != "" {
 		notes = append(notes, t.Kind.note)
@@ -189,6 +202,8 @@ func (t *Taken) notes(functions, shown int, total, grown int64) []string {
 	}
 	return notes
 }
+
+const atRest = "No request was served meanwhile: this is the server at rest. Run mslab load beside it, or give --phase N."
 
 // fewSamples is the number below which the total of a profile says little: each
 // thread is off by up to one sample.

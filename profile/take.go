@@ -28,6 +28,8 @@ type Taken struct {
 	Growth *profile.Profile
 	Window Window // of the profiled time alone
 	Cost   Cost
+	// Kernel is set where the profile was sampled by the kernel.
+	Kernel *Kernel
 	// Answer is the longest that the server took to make a profile of one
 	// moment.
 	Answer time.Duration

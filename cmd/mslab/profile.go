@@ -22,6 +22,8 @@ const profileDuration = 10 * time.Second
 
 type profileOptions struct {
 	kind      profile.Kind
+	via       string
+	command   []string // after --
 	out       string
 	duration  time.Duration
 	pid       int
@@ -36,12 +38,16 @@ type profileOptions struct {
 func newProfileCommand() *cobra.Command {
 	var o profileOptions
 	cmd := &cobra.Command{
-		Use:   "profile KIND [ADMIN-URL]",
+		Use:   "profile KIND [ADMIN-URL | -- COMMAND...]",
 		Short: "Take a profile of a server, and show the top of it by request",
 		Long: `profile takes a profile of the one server that mslab serve has running, of the
 one named by --pid or by its admin address, or, with --phase, of a server that
 it starts under load itself. It writes the profile in pprof's format, prints the
 first functions with what they cost a request, and what the profiler cost.
+
+A cpu profile is sampled by the kernel where this may load eBPF (root): exactly,
+and of any process (--pid) or command (-- COMMAND) and its children. Otherwise the
+Go runtime samples its own threads and misses some; --via says which.
 
 Kinds:
 ` + kindsText() + `
@@ -49,10 +55,25 @@ Notes about locks and waits (mutex, block) are switched on in the server only
 while such a profile is taken.`,
 		Example: `  mslab profile cpu
   mslab profile cpu --phase 2 --metrics 300
+  mslab profile cpu -- gzip -k big.log
   mslab profile mutex --duration 5s -o mutex.pb.gz
   mslab pprof -http :0 cpu-async-20060102T150405Z.pb.gz`,
-		Args: wantArgs(1, 2, "one of "+strings.Join(profile.Names(), ", ")),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+				if dash == len(args) {
+					return usagef("--: want a command after it")
+				}
+				if dash > 1 {
+					return usagef("a URL and -- COMMAND exclude each other; give one")
+				}
+				args = args[:dash]
+			}
+			return wantArgs(1, 2, "one of "+strings.Join(profile.Names(), ", "))(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+				args, o.command = args[:dash], args[dash:]
+			}
 			if err := o.resolve(cmd, args); err != nil {
 				return err
 			}
@@ -64,7 +85,8 @@ while such a profile is taken.`,
 	f.SortFlags = false
 	f.StringVarP(&o.out, "out", "o", "", "write the profile to this file (default KIND-PHASE-TIME.pb.gz here)")
 	f.DurationVar(&o.duration, "duration", profileDuration, "time profiled; with --phase "+scenarios.LoadedDuration.String())
-	f.IntVar(&o.pid, "pid", 0, "process of a server that mslab serve has running")
+	f.StringVar(&o.via, "via", viaAuto, "who samples a cpu profile: kernel (eBPF), runtime (Go's own), auto")
+	f.IntVar(&o.pid, "pid", 0, "process of a server that mslab serve has running; with cpu any process")
 	f.StringVar(&o.phase, "phase", "", "start this phase, by number or name, under load")
 	f.IntVarP(&o.load.Clients, "clients", "c", scenarios.LoadedClients, "with --phase: concurrent clients")
 	f.IntVar(&o.load.Metrics, "metrics", scenarios.LoadedMetrics, "with --phase: metrics in a body")
@@ -122,6 +144,9 @@ func (o *profileOptions) resolve(cmd *cobra.Command, args []string) error {
 	case o.kind.WholeSeconds() && o.duration%time.Second != 0:
 		return usagef("--duration %s: want whole seconds for a %s profile", o.duration, o.kind.Name)
 	}
+	if err := o.resolveVia(given); err != nil {
+		return err
+	}
 	return o.resolveLoad(given)
 }
 
@@ -150,14 +175,24 @@ func (o *profileOptions) resolveLoad(given func(string) bool) error {
 type profiled struct {
 	name  string // for the file
 	title string
+	pid   int // 0: not known
 }
 
 func (o *profileOptions) run(ctx context.Context, stdout, stderr io.Writer, urls []string) error {
 	if o.phase != "" {
 		return o.underLoad(ctx, stdout, stderr)
 	}
+	if len(o.command) > 0 {
+		return o.takeCommand(ctx, stdout, stderr)
+	}
+	if foreign, err := o.foreign(); err != nil || foreign {
+		if err != nil {
+			return err
+		}
+		return o.takeForeign(ctx, stdout, stderr)
+	}
 	if len(urls) > 0 {
-		return o.take(ctx, stdout, stderr, urls[0], profiled{"server", "the server"}, false)
+		return o.take(ctx, stdout, stderr, urls[0], profiled{name: "server", title: "the server"}, false)
 	}
 	entry, err := o.find()
 	if err != nil {
@@ -166,7 +201,7 @@ func (o *profileOptions) run(ctx context.Context, stdout, stderr io.Writer, urls
 	if entry.Admin == "" {
 		return fmt.Errorf(`profile the server with pid %d: it has no admin listener; start it without --admin ""`, entry.PID)
 	}
-	who := profiled{entry.Name, fmt.Sprintf("phase %d %s (pid %d)", entry.Phase, entry.Name, entry.PID)}
+	who := profiled{entry.Name, fmt.Sprintf("phase %d %s (pid %d)", entry.Phase, entry.Name, entry.PID), entry.PID}
 	return o.take(ctx, stdout, stderr, entry.Admin, who, false)
 }
 
@@ -186,7 +221,7 @@ func (o *profileOptions) underLoad(ctx context.Context, stdout, stderr io.Writer
 		}
 		title := fmt.Sprintf("phase %d %s under load (%d clients, %d metrics a body, connections %s)",
 			*s.Subject.Phase, s.Subject.Name, s.Load.Clients, s.Load.Metrics, map[bool]string{true: "kept", false: "new"}[s.Load.Connection == "keep"])
-		return o.take(ctx, stdout, stderr, s.Admin, profiled{s.Subject.Name, title}, true)
+		return o.take(ctx, stdout, stderr, s.Admin, profiled{s.Subject.Name, title, s.PID}, true)
 	})
 	if err != nil {
 		return err
@@ -214,41 +249,26 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take takes the profile, writes it and prints its top. The file is made before
-// anything is measured, and appears only once it is whole.
+// take takes the profile of a server, writes it and prints its top.
 func (o *profileOptions) take(ctx context.Context, stdout, stderr io.Writer, address string, who profiled, steady bool) error {
 	admin, err := profile.OpenAdmin(ctx, address)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
-	name := o.out
-	if name == "" {
-		name = results.RunDirName(o.kind.Name+"-"+who.name, time.Now()) + ".pb.gz"
-	}
-	out, err := createOut(name)
+	kernel, err := o.byKernel(stderr, who.pid)
 	if err != nil {
 		return err
 	}
-	defer out.Abort()
-	if !o.kind.Moment() {
-		fmt.Fprintf(stderr, "profiling %s of %s for %s\n", o.kind.Name, who.title, o.duration)
-	}
-	taken, err := profile.Take(ctx, admin, o.kind, profile.Options{Duration: o.duration, Steady: steady})
-	if err != nil {
-		return err
-	}
-	tables, err := o.tables(taken, o.title(who, admin.URL(), taken, name))
-	if err != nil {
-		return err
-	}
-	if err := taken.Profile.Write(out); err != nil {
-		return fmt.Errorf("write %s: %w", name, cause(err))
-	}
-	if err := out.Commit(); err != nil {
-		return err
-	}
-	return results.Render(stdout, o.format, tables)
+	return o.write(who, admin.URL(), stdout, func() (*profile.Taken, error) {
+		if !o.kind.Moment() {
+			fmt.Fprintf(stderr, "profiling %s of %s for %s\n", o.kind.Name, who.title, o.duration)
+		}
+		if kernel {
+			return o.takeKernel(ctx, admin, who.pid)
+		}
+		return profile.Take(ctx, admin, o.kind, profile.Options{Duration: o.duration, Steady: steady})
+	}, func() error { return nil })
 }
 
 // tables are the profile by stage, where it shows any, and by function.
@@ -280,8 +300,15 @@ func stageNames() profile.Stages {
 }
 
 func (o *profileOptions) title(who profiled, url string, t *profile.Taken, file string) string {
-	what := fmt.Sprintf("%s profile of %s at %s", o.kind.Name, who.title, url)
-	if !o.kind.Moment() {
+	what := fmt.Sprintf("%s profile of %s", o.kind.Name, who.title)
+	if url != "" {
+		what += " at " + url
+	}
+	switch {
+	case o.kind.Moment():
+	case url == "":
+		what += ", " + t.Window.Length.Round(10*time.Millisecond).String()
+	default:
 		what += fmt.Sprintf(", %s with %d requests", t.Window.Length.Round(10*time.Millisecond), t.Window.Requests)
 	}
 	return what + "; written to " + file
