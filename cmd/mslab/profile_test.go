@@ -9,12 +9,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	pprofile "github.com/google/pprof/profile"
+
+	"mslab/ebpf"
+	"mslab/profile"
 )
 
 type profileTable struct {
@@ -115,7 +119,7 @@ func TestProfileAgreesWithTheFile(t *testing.T) {
 		t.Skip("loads a server for seconds: skipped by -short")
 	}
 	dir := t.TempDir()
-	table := takeProfile(t, dir, "cpu", "--phase", "5", "--duration", "3s", "--json", "-o", "cpu.pb.gz")
+	table := takeProfile(t, dir, "cpu", "--via", "runtime", "--phase", "5", "--duration", "3s", "--json", "-o", "cpu.pb.gz")
 	file, err := os.Open(filepath.Join(dir, "cpu.pb.gz"))
 	if err != nil {
 		t.Fatal(err)
@@ -189,5 +193,95 @@ func TestInterruptedProfile(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*cpu-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func skipWithoutKernelSampling(t *testing.T) {
+	t.Helper()
+	if _, err := ebpf.CheckCPU(); err != nil {
+		t.Skipf("no sampling by the kernel here: %v", err)
+	}
+}
+
+// clockLine is what the notes say of the total and of what the kernel charged.
+var clockLine = regexp.MustCompile(`stand for \S+ of CPU; .* says \S+( \(\S+ a request\))?: ([+-][0-9.]+) %`)
+
+// wantAgreement holds the printed total against what the kernel charged.
+func wantAgreement(t *testing.T, table profileTable) {
+	t.Helper()
+	notes := strings.Join(table.Tables[len(table.Tables)-1].Notes, "\n")
+	found := clockLine.FindStringSubmatch(notes)
+	if found == nil || !strings.Contains(notes, "Sampled by the kernel") {
+		t.Fatalf("notes:\n%s", notes)
+	}
+	if off, err := strconv.ParseFloat(found[2], 64); err != nil || math.Abs(off) > 100*profile.Agreement {
+		t.Errorf("%v %% off what the kernel charged; notes:\n%s", off, notes)
+	}
+}
+
+// TestKernelProfileAgreesWithTheClock profiles phases whose threads live long and
+// short.
+func TestKernelProfileAgreesWithTheClock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("loads servers for seconds: skipped by -short")
+	}
+	skipWithoutKernelSampling(t)
+	dir := t.TempDir()
+	plain := buildPlain(t)
+	for _, phase := range []string{"2", "5", "7"} {
+		t.Run(phase, func(t *testing.T) {
+			table := takeProfileBy(t, plain, dir, "cpu", "--via", "kernel", "--phase", phase, "--duration", "2s", "--json", "-o", phase+".pb.gz")
+			if len(table.Tables) != 2 {
+				t.Fatalf("%d tables, want that by stage and that by function", len(table.Tables))
+			}
+			wantAgreement(t, table)
+			if first := table.Tables[1].Rows[0]; first.PerRequest == nil || *first.PerRequest <= 0 {
+				t.Errorf("%s: no figure for a request", first.Function)
+			}
+		})
+	}
+}
+
+// TestProfileOfACommand profiles a command and its child, and wants its output out
+// of the way and its status told.
+func TestProfileOfACommand(t *testing.T) {
+	skipWithoutKernelSampling(t)
+	dir := t.TempDir()
+	cmd, stdout, stderr := start(t, dir, "profile", "cpu", "--json", "-o", "cpu.pb.gz", "--",
+		"sh", "-c", "echo here; (i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); exit 3")
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.HasPrefix(stderr.String(), "here\n") || !strings.Contains(stderr.String(), "exit status 3") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	table := readProfileTable(t, stdout.Bytes(), nil)
+	wantAgreement(t, table)
+	if notes := strings.Join(table.Tables[0].Notes, "\n"); !strings.Contains(notes, "2 processes are in it") {
+		t.Errorf("notes:\n%s", notes)
+	}
+	if out, err := exec.Command("go", "tool", "pprof", "-tags", filepath.Join(dir, "cpu.pb.gz")).CombinedOutput(); err != nil || !strings.Contains(string(out), "sh") {
+		t.Errorf("go tool pprof -tags: %v\n%s", err, out)
+	}
+}
+
+// TestProfileOfAnyProcess profiles a process that is no server, and that ends
+// meanwhile.
+func TestProfileOfAnyProcess(t *testing.T) {
+	skipWithoutKernelSampling(t)
+	dir := t.TempDir()
+	busy := exec.Command("sh", "-c", "while :; do :; done")
+	if err := busy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = busy.Process.Kill(); _ = busy.Wait() })
+	cmd, stdout, stderr := start(t, dir, "profile", "cpu", "--pid", strconv.Itoa(busy.Process.Pid), "--duration", "30s", "--json", "-o", "cpu.pb.gz")
+	waitFor(t, "the profile to begin", func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".cpu*.tmp")); return len(found) == 1 })
+	time.Sleep(time.Second)
+	_ = busy.Process.Kill()
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	table := readProfileTable(t, stdout.Bytes(), nil)
+	if notes := strings.Join(table.Tables[0].Notes, "\n"); len(table.Tables[0].Rows) == 0 || !strings.Contains(notes, "The process ended after") {
+		t.Errorf("%d rows, notes:\n%s", len(table.Tables[0].Rows), notes)
 	}
 }
