@@ -62,10 +62,11 @@ func TestBurner(t *testing.T) {
 }
 
 //go:noinline
-func burnFor(d time.Duration) {
+func burnFor(d time.Duration) (sum int) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		spin(1000)
+		sum += spin(1000)
 	}
+	return sum
 }
 
 //go:noinline
