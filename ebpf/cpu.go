@@ -6,9 +6,10 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// DefaultCPUPeriod is the time from sample to sample on each core: 997 Hz, which
+// DefaultCPUPeriod is the time from sample to sample on each core: 499 Hz, which costs
+// half of what 997 Hz does (totals are exact at either), and
 // runs in step with none of the kernel's ticks (100, 250, 300 or 1000 Hz).
-const DefaultCPUPeriod = time.Second / 997
+const DefaultCPUPeriod = time.Second / 499
 
 // CPUOptions says whose processor time is sampled.
 type CPUOptions struct {
