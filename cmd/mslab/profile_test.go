@@ -248,7 +248,7 @@ func TestProfileOfACommand(t *testing.T) {
 	skipWithoutKernelSampling(t)
 	dir := t.TempDir()
 	cmd, stdout, stderr := start(t, dir, "profile", "cpu", "--json", "-o", "cpu.pb.gz", "--",
-		"sh", "-c", "echo here; (i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); exit 3")
+		"sh", "-c", "echo here; burn() { i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; }; burn; (burn); exit 3")
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.HasPrefix(stderr.String(), "here\n") || !strings.Contains(stderr.String(), "exit status 3") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
