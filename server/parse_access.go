@@ -3,24 +3,28 @@ package server
 import "bytes"
 
 // The accessors of parseQuadratic. Each is given the bytes of one array or
-// object whose syntax has been checked, and starts at their beginning.
+// object whose syntax has been checked, and starts at their beginning. Those that
+// most of its time passes in carry its name, so that a profile reads like the
+// recipe.
 
-// countElements counts the elements of an array by passing over all of them.
-func countElements(array []byte) int {
+// parseQuadraticCount counts the elements of an array by passing over all of
+// them.
+func parseQuadraticCount(array []byte) int {
 	count := 0
-	for at := firstInside(array); array[at] != ']'; at = afterValue(array, valueEnd(array, at)) {
+	for at := firstInside(array); array[at] != ']'; at = afterValue(array, parseQuadraticValueEnd(array, at)) {
 		count++
 	}
 	return count
 }
 
-// elementAt is element i of an array, found by passing over those before it.
-func elementAt(array []byte, i int) []byte {
+// parseQuadraticElement is element i of an array, found by passing over those
+// before it.
+func parseQuadraticElement(array []byte, i int) []byte {
 	at := firstInside(array)
 	for ; i > 0; i-- {
-		at = afterValue(array, valueEnd(array, at))
+		at = afterValue(array, parseQuadraticValueEnd(array, at))
 	}
-	return array[at:valueEnd(array, at)]
+	return array[at:parseQuadraticValueEnd(array, at)]
 }
 
 // memberWalk passes over the members of an object from the first to the last.
@@ -44,11 +48,11 @@ func (w *memberWalk) next() bool {
 	if w.object[w.at] == '}' {
 		return false
 	}
-	keyEnd := valueEnd(w.object, w.at)
+	keyEnd := parseQuadraticValueEnd(w.object, w.at)
 	w.key = stringOf(w.object[w.at:keyEnd])
 	colon := afterSpace(w.object, keyEnd)
 	value := afterSpace(w.object, colon+1)
-	end := valueEnd(w.object, value)
+	end := parseQuadraticValueEnd(w.object, value)
 	w.value = w.object[value:end]
 	w.at = afterValue(w.object, end)
 	return true
@@ -74,14 +78,14 @@ func afterSpace(b []byte, i int) int {
 	return i
 }
 
-// valueEnd is the index after the value that starts at i. Of a container it
-// looks for nothing but strings and brackets.
-func valueEnd(b []byte, i int) int {
+// parseQuadraticValueEnd is the index after the value that starts at i. Of a
+// container it looks for nothing but strings and brackets.
+func parseQuadraticValueEnd(b []byte, i int) int {
 	switch b[i] {
 	case '"':
-		return stringEnd(b, i)
+		return parseQuadraticStringEnd(b, i)
 	case '{', '[':
-		return containerEnd(b, i)
+		return parseQuadraticContainerEnd(b, i)
 	}
 	for i < len(b) && b[i] != ',' && b[i] != ']' && b[i] != '}' && b[i] > ' ' {
 		i++
@@ -89,14 +93,14 @@ func valueEnd(b []byte, i int) int {
 	return i
 }
 
-func containerEnd(b []byte, i int) int {
+func parseQuadraticContainerEnd(b []byte, i int) int {
 	for depth := 0; ; {
 		for !structural[b[i]] {
 			i++
 		}
 		switch b[i] {
 		case '"':
-			i = stringEnd(b, i)
+			i = parseQuadraticStringEnd(b, i)
 			continue
 		case '{', '[':
 			depth++
@@ -113,7 +117,7 @@ func containerEnd(b []byte, i int) int {
 // structural holds the bytes that matter for where a container ends.
 var structural = [256]bool{'"': true, '{': true, '[': true, '}': true, ']': true}
 
-func stringEnd(b []byte, i int) int {
+func parseQuadraticStringEnd(b []byte, i int) int {
 	for i++; b[i] != '"'; i++ {
 		if b[i] == '\\' {
 			i++

@@ -3,17 +3,18 @@ package server
 import "mslab/server/sink"
 
 // parseQuadratic reads the body through accessors that take bytes and know no
-// document: countElements, elementAt. There is no model of the body to hold a
-// position, so each accessor starts over at the beginning of what it is given.
+// document: parseQuadraticCount, parseQuadraticElement. There is no model of the
+// body to hold a position, so each accessor starts over at the beginning of what
+// it is given.
 //
 // That is what makes it quadratic in the number of metrics n. For each of the n
 // metrics the loop in readElements
 //
-//   - asks countElements, in its condition, which passes over all n metrics (the
-//     strlen in the condition of a for loop), and
-//   - asks elementAt for metric i, twice: for its type, then for itself. Each
-//     time that passes over the i metrics before it (Shlemiel the painter, who
-//     walks back to the paint can for each stroke):
+//   - asks parseQuadraticCount, in its condition, which passes over all n metrics
+//     (the strlen in the condition of a for loop), and
+//   - asks parseQuadraticElement for metric i, twice: for its type, then for
+//     itself. Each time that passes over the i metrics before it (Shlemiel the
+//     painter, who walks back to the paint can for each stroke):
 //
 // n x n + 2 x n x (n-1) / 2, about 2 n² metrics passed over to read n of them.
 // The check of the syntax and the reading of the fields add a few passes, which
@@ -66,15 +67,15 @@ func readMetrics(body []byte) (metrics []sink.Metric, err error) {
 }
 
 func readElements(array []byte) ([]sink.Metric, error) {
-	if countElements(array) > maxBatchMetrics {
+	if parseQuadraticCount(array) > maxBatchMetrics {
 		return nil, errTooManyMetrics
 	}
 	var metrics []sink.Metric
-	for i := 0; i < countElements(array); i++ {
-		if elementAt(array, i)[0] != '{' {
+	for i := 0; i < parseQuadraticCount(array); i++ {
+		if parseQuadraticElement(array, i)[0] != '{' {
 			return nil, errMetricType
 		}
-		metric, err := readMetric(elementAt(array, i))
+		metric, err := readMetric(parseQuadraticElement(array, i))
 		if err != nil {
 			return nil, err
 		}

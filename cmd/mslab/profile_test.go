@@ -94,6 +94,9 @@ func TestProfileNamesTheParser(t *testing.T) {
 				t.Errorf("phase 3 parses in one pass, and spends time in %s", row.Function)
 			}
 		}
+		if top := table.Tables[1].Rows[0].Function; phase == "2" && !strings.Contains(top, "parseQuadratic") {
+			t.Errorf("phase 2 under bodies of 300 metrics: %s is the first function, want one of parseQuadratic", top)
+		}
 		return table.Tables[0].Rows[0].Stage
 	}
 	if got := first("2"); got != "parse quadratic" {
