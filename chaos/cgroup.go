@@ -15,10 +15,6 @@ import (
 // noLimit is the limit of a group that has none.
 const noLimit = int64(math.MaxInt64)
 
-// cgroupPrefix begins the name of every group of ours: what does not begin so is
-// never lifted, emptied or removed.
-const cgroupPrefix = "mslab-memory-"
-
 // memoryFiles names the files in which one version of the memory controller
 // takes limits and shows figures, as in the kernel's
 // Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. A file that a
@@ -28,12 +24,13 @@ type memoryFiles struct {
 	limit   string // hard limit: reclaim, then the OOM killer
 	soft    string // limit that reclaims and throttles, and never kills
 	usage   string
+	peak    string
 	none    string // what lifts a limit
 }
 
 var (
-	memoryV1 = memoryFiles{version: 1, limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes", none: "-1"}
-	memoryV2 = memoryFiles{version: 2, limit: "memory.max", soft: "memory.high", usage: "memory.current", none: "max"}
+	memoryV1 = memoryFiles{version: 1, limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes", peak: "memory.max_usage_in_bytes", none: "-1"}
+	memoryV2 = memoryFiles{version: 2, limit: "memory.max", soft: "memory.high", usage: "memory.current", peak: "memory.peak", none: "max"}
 )
 
 // parseLimit reads a limit or a usage in bytes: a number, or "max" of version 2.

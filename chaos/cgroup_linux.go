@@ -24,10 +24,9 @@ type memoryGroup struct {
 	dir   string
 }
 
-// chooseGroup finds where a group of ours can hold the process: a name that is
-// free, and the folder of the process' present group. It only reads, so that what
+// chooseGroup finds where a group of ours can hold the process, and the folder of the process' present group. It only reads, so that what
 // it finds can be written down before anything is made.
-func chooseGroup(pid int, name string) (group memoryGroup, former string, err error) {
+func chooseGroup(pid int, id string) (group memoryGroup, former string, err error) {
 	mounts, err := procfs.GetMounts()
 	if err != nil {
 		return memoryGroup{}, "", fmt.Errorf("find the memory controller: %w", err)
@@ -47,7 +46,7 @@ func chooseGroup(pid int, name string) (group memoryGroup, former string, err er
 				reasons = append(reasons, err)
 				continue
 			}
-			return memoryGroup{h.files, filepath.Join(parent, cgroupPrefix+name)}, h.group, nil
+			return memoryGroup{h.files, filepath.Join(parent, markOf(id))}, h.group, nil
 		}
 	}
 	return memoryGroup{}, "", missingController(reasons)
@@ -177,12 +176,13 @@ func (g memoryGroup) keyed(file string) (map[string]int64, error) {
 // memoryReading is what a group says of itself at a moment.
 type memoryReading struct {
 	Usage     int64 // bytes
+	Peak      int64 // the highest usage so far, in bytes
 	Hits      int64 // times the limit was reached, and memory reclaimed or refused
 	OOMKills  int64 // processes that the OOM killer ended in this group
 	UnderOOM  bool  // tasks wait for memory (version 1 with the killer off)
 	Stalled   time.Duration
-	PSI       bool // Stalled is known: version 2, with pressure accounting
-	MajFaults int64         // page faults that had to wait for a disk
+	PSI       bool  // Stalled is known: version 2, with pressure accounting
+	MajFaults int64 // page faults that had to wait for a disk
 }
 
 // read takes all figures of the group.
@@ -191,12 +191,10 @@ func (g memoryGroup) read() (memoryReading, error) {
 	if err != nil {
 		return memoryReading{}, err
 	}
-	at := memoryReading{Usage: usage}
-	stat, err := g.keyed("memory.stat")
-	if err != nil {
-		return memoryReading{}, err
+	at := memoryReading{Usage: usage, Peak: usage}
+	if peak, err := g.bytes(g.files.peak); err == nil { // version 2 has it since Linux 5.19
+		at.Peak = max(peak, usage)
 	}
-	at.MajFaults = stat["pgmajfault"]
 	more := g.readV2
 	if g.files.version == 1 {
 		more = g.readV1
@@ -211,8 +209,15 @@ func (g memoryGroup) readV1(at *memoryReading) error {
 		return err
 	}
 	at.OOMKills, at.UnderOOM = control["oom_kill"], control["under_oom"] != 0
-	at.Hits, err = g.bytes("memory.failcnt")
-	return err
+	if at.Hits, err = g.bytes("memory.failcnt"); err != nil {
+		return err
+	}
+	// With swap counted, memory and swap together have a limit of their own.
+	swap, err := g.bytes("memory.memsw.failcnt")
+	if err == nil {
+		at.Hits += swap
+	}
+	return nil
 }
 
 func (g memoryGroup) readV2(at *memoryReading) error {
@@ -260,48 +265,74 @@ func members(dir string) ([]int, error) {
 // was killed stays in it until the kernel has taken it apart.
 const removeWithin = 5 * time.Second
 
-// dissolve takes a group of ours back: it lifts the limits first, so that no task
-// waits for memory any longer, then empties the group and removes it. Processes
-// go to the folder former; with former "" they are children of ours and are
-// killed. A group that is gone is fine.
+// dissolve takes a group of ours back: its limits, then the group. One that is
+// gone is fine.
 func (g memoryGroup) dissolve(former string) error {
-	if err := g.ours(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	there, err := g.ours()
+	if err != nil || !there {
 		return err
 	}
-	lifted := g.lift()
-	var last error
+	return g.remove(former, g.lift())
+}
+
+// remove empties the group and removes it. Its processes go to the folder former;
+// with former "" they are children of ours and are killed. lifted is why the
+// limits could not be lifted, which counts only if the group stays.
+func (g memoryGroup) remove(former string, lifted error) error {
 	wait := time.Millisecond / 4
 	for deadline := time.Now().Add(removeWithin); ; {
 		emptied := g.empty(former)
-		last = unix.Rmdir(g.dir)
-		if last == nil || errors.Is(last, unix.ENOENT) {
-			return nil // whatever could not be lifted has gone with the group
+		err := unix.Rmdir(g.dir)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(lifted, emptied, fmt.Errorf("remove cgroup %s: %w; move its processes (cgroup.procs) and rmdir it", g.dir, last))
+			return errors.Join(lifted, emptied, fmt.Errorf("remove cgroup %s: %w; move its processes (cgroup.procs) and rmdir it", g.dir, err))
 		}
 		time.Sleep(wait)
 		wait = min(2*wait, 20*time.Millisecond)
 	}
 }
 
-// ours tells whether a folder is a group that this package made: a name of ours
-// in a cgroup filesystem.
-func (g memoryGroup) ours() error {
-	if !strings.HasPrefix(filepath.Base(g.dir), cgroupPrefix) || !filepath.IsAbs(g.dir) || filepath.Clean(g.dir) != g.dir {
-		return fmt.Errorf("remove cgroup %s: it bears no name of ours", g.dir)
+// ours tells whether a folder is there. It refuses one that is no group made by
+// this package: a name of ours in a cgroup filesystem.
+func (g memoryGroup) ours() (there bool, err error) {
+	if !strings.HasPrefix(filepath.Base(g.dir), markOf("")) || !filepath.IsAbs(g.dir) || filepath.Clean(g.dir) != g.dir {
+		return false, fmt.Errorf("remove cgroup %s: it bears no name of ours", g.dir)
 	}
 	var at unix.Statfs_t
-	if err := unix.Statfs(g.dir, &at); err != nil {
-		return fmt.Errorf("remove cgroup %s: %w", g.dir, err)
+	if err := unix.Statfs(g.dir, &at); errors.Is(err, unix.ENOENT) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("remove cgroup %s: %w", g.dir, err)
 	}
-	if at.Type != unix.CGROUP_SUPER_MAGIC && at.Type != unix.CGROUP2_SUPER_MAGIC {
-		return fmt.Errorf("remove cgroup %s: it is no cgroup", g.dir)
+	if !isCgroupFS(at) {
+		return true, fmt.Errorf("remove cgroup %s: it is no cgroup", g.dir)
 	}
-	return nil
+	return true, nil
+}
+
+func isCgroupFS(at unix.Statfs_t) bool {
+	return at.Type == unix.CGROUP_SUPER_MAGIC || at.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// left is what the limits of the groups around leave, in bytes; noLimit where
+// there are none. What they could reclaim is not counted as left.
+func (g memoryGroup) left() int64 {
+	left := noLimit
+	for dir := filepath.Dir(g.dir); dir != "/"; dir = filepath.Dir(dir) {
+		around := memoryGroup{g.files, dir}
+		limit, err := around.bytes(g.files.limit)
+		usage, usageErr := around.bytes(g.files.usage)
+		if err == nil && usageErr == nil && limit != noLimit {
+			left = min(left, max(0, limit-usage))
+		}
+		var at unix.Statfs_t
+		if unix.Statfs(dir, &at) != nil || !isCgroupFS(at) {
+			break
+		}
+	}
+	return left
 }
 
 // lift takes all limits off.

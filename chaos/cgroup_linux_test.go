@@ -118,12 +118,12 @@ func TestFormerGroupIsMadeAgain(t *testing.T) {
 
 // TestDissolveTouchesOnlyOurs hands over folders that are no groups of ours.
 func TestDissolveTouchesOnlyOurs(t *testing.T) {
-	named := filepath.Join(t.TempDir(), cgroupPrefix+"1")
+	named := filepath.Join(t.TempDir(), markOf("1"))
 	if err := os.Mkdir(named, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	own := filepath.Dir(testGroup(t).dir)
-	for _, dir := range []string{named, own, own + "/../" + cgroupPrefix + "x", cgroupPrefix + "relative", "/"} {
+	for _, dir := range []string{named, own, own + "/../" + markOf("x"), markOf("relative"), "/"} {
 		if err := (memoryGroup{memoryV1, dir}).dissolve(own); err == nil {
 			t.Errorf("%s was dissolved", dir)
 		}
@@ -181,7 +181,7 @@ func TestChangesAreSeen(t *testing.T) {
 		t.Skip("needs cgroup v2")
 	}
 	parent := filepath.Join(mount, strings.TrimSpace(path))
-	g := memoryGroup{memoryV2, filepath.Join(parent, cgroupPrefix+"test-"+strconv.Itoa(os.Getpid()))}
+	g := memoryGroup{memoryV2, filepath.Join(parent, markOf("test-"+strconv.Itoa(os.Getpid())))}
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
 		t.Skipf("needs the right to make a group: %v", err)
 	}

@@ -144,6 +144,7 @@ type Fault struct {
 func Faults() []Fault {
 	return []Fault{
 		partition(),
+		memory(),
 	}
 }
 

@@ -119,8 +119,12 @@ const (
 // Reap is the reaper: it waits until the process that started it, and all
 // commands that it runs, have ended, then heals the injection of the journal's
 // entry, if there still is one, and returns. It is the other end of
-// Options.Reaper and refuses to run by itself.
+// Options.Reaper and refuses to run by itself. Other children that a fault starts
+// of this program come by the same way, each with an argument of its own.
 func Reap(name string) error {
+	if os.Getenv(ReaperVariable) != "" && strings.HasPrefix(name, hogPrefix) {
+		return hogMain(name, os.Stdin, os.Stdout)
+	}
 	dir, file := filepath.Split(filepath.Clean(name))
 	id, ok := strings.CutSuffix(file, ".json")
 	if os.Getenv(ReaperVariable) == "" || !ok || !validID.MatchString(id) {

@@ -1,0 +1,609 @@
+package chaos
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// memoryRole is set for this binary where it plays a part of these tests: the
+// text is that of a memoryPart.
+const memoryRole = "MSLAB_TEST_MEMORY"
+
+// memoryPart is what it plays: the tool, which injects Spec with the journal in
+// Dir, or, without a fault, the target, which takes memory as it is told.
+type memoryPart struct {
+	Dir  string
+	Spec Spec
+}
+
+// TestMemoryRole is no test but the parts.
+func TestMemoryRole(t *testing.T) {
+	text := os.Getenv(memoryRole)
+	if text == "" {
+		t.Skip("a part of other tests")
+	}
+	var part memoryPart
+	if err := json.Unmarshal([]byte(text), &part); err != nil {
+		t.Fatal(err)
+	}
+	play := playTarget
+	if part.Spec.Fault != "" {
+		play = playTool
+	}
+	os.Exit(exitOf(play(part)))
+}
+
+// playTarget takes as many bytes as each line says, and answers when each page of
+// them was written to.
+func playTarget(memoryPart) error {
+	fmt.Println("ready")
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		size, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			return err
+		}
+		block, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err != nil {
+			return err
+		}
+		for at := 0; at < size; at += os.Getpagesize() {
+			block[at] = 1
+		}
+		fmt.Println("took", size)
+	}
+	return lines.Err()
+}
+
+// playTool injects as the tool does, and says so.
+func playTool(part memoryPart) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	i, err := Inject(ctx, part.Spec, options(part.Dir))
+	if err != nil {
+		return err
+	}
+	fmt.Println("injected")
+	<-i.Done()
+	return i.Heal(context.Background())
+}
+
+// startPart starts this binary in a part; what it says is read line by line.
+func startPart(t *testing.T, part memoryPart) (cmd *exec.Cmd, in io.WriteCloser, out *bufio.Reader) {
+	t.Helper()
+	text, err := json.Marshal(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd = exec.Command("/proc/self/exe", "-test.run=^TestMemoryRole$")
+	cmd.Env = append(os.Environ(), memoryRole+"="+string(text), "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = os.Stderr
+	in, _ = cmd.StdinPipe()
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd, in, bufio.NewReader(pipe)
+}
+
+// target is a process of the test's own that takes memory as it is told.
+type target struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startTarget(t *testing.T) *target {
+	t.Helper()
+	cmd, in, out := startPart(t, memoryPart{})
+	x := &target{t, cmd, in, out}
+	x.hears("ready\n")
+	return x
+}
+
+func (x *target) hears(want string) {
+	x.t.Helper()
+	if line, err := x.out.ReadString('\n'); err != nil || line != want {
+		x.t.Fatalf("the target said %q (%v), want %q", line, err, want)
+	}
+}
+
+func (x *target) pid() int { return x.cmd.Process.Pid }
+
+// ask tells the target to take memory; took waits until it has.
+func (x *target) ask(size int) { fmt.Fprintln(x.in, size) }
+
+func (x *target) took(size int) {
+	x.t.Helper()
+	x.hears(fmt.Sprintf("took %d\n", size))
+}
+
+// needGroups skips where no group can be made.
+func needGroups(t *testing.T) {
+	t.Helper()
+	if err := tryMemory(t.Context(), Spec{}); err != nil {
+		t.Skip(err)
+	}
+}
+
+// groupsOfOurs are the groups that injections have left.
+func groupsOfOurs(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && validID.MatchString(strings.TrimPrefix(d.Name(), "mslab-")) {
+			found = append(found, path)
+		}
+		return nil
+	})
+	return found
+}
+
+// fact is the value of a piece of evidence.
+func fact(t *testing.T, s Status, key string) any {
+	t.Helper()
+	for _, f := range s.Evidence {
+		if f.Key == key {
+			return f.Value
+		}
+	}
+	t.Fatalf("no evidence of %s in %v", key, s.Evidence)
+	return nil
+}
+
+func squeezeOf(pid int, options map[string]string) Spec {
+	return Spec{Fault: "memory", Target: Target{PID: pid}, Options: options}
+}
+
+// finish heals and holds that nothing is left, and that the target is where it
+// was.
+func finish(t *testing.T, i *Injection, dir, former string, pid int) Status {
+	t.Helper()
+	if err := i.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := i.Status()
+	t.Logf("healed within %s: %v", s.HealedWithin, s.Evidence)
+	if left := entriesIn(t, dir); len(left) != 0 {
+		t.Errorf("left in the journal: %v", left)
+	}
+	if _, err := os.Stat(i.work.State["cgroup"]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the group is left: %v", err)
+	}
+	if pid != 0 && groupOf(t, pid) != former {
+		t.Errorf("the target is in %s, want %s", groupOf(t, pid), former)
+	}
+	return s
+}
+
+// TestSqueezePauses takes more than there is: the target waits, and goes on as
+// soon as it is healed.
+func TestSqueezePauses(t *testing.T) {
+	needGroups(t)
+	x, dir := startTarget(t), journal(t)
+	former := groupOf(t, x.pid())
+	i, err := Inject(t.Context(), squeezeOf(x.pid(), map[string]string{"headroom": "4MiB"}), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := i.Status(); !s.Verified || fact(t, s, "in_group") != true || groupOf(t, x.pid()) != i.work.State["cgroup"] {
+		t.Errorf("injected: %+v, the target is in %s", s, groupOf(t, x.pid()))
+	}
+	x.ask(2 << 20)
+	x.took(2 << 20)
+	x.ask(16 << 20)
+	time.Sleep(500 * time.Millisecond)
+	began := time.Now()
+	s := finish(t, i, dir, former, x.pid())
+	x.took(16 << 20)
+	t.Logf("went on %s after heal was called", time.Since(began))
+	if !s.Verified || fact(t, s, "limit_reached") != true || fact(t, s, "oom_killed") != false || fact(t, s, "survived") != true {
+		t.Errorf("%+v", s)
+	}
+	if i.work.State["cgroup_version"] == "1" {
+		if starved := fact(t, s, "out_of_memory_s").(float64); starved < 0.2 || starved > 5 {
+			t.Errorf("waited %g s for memory, of about 0.5 s", starved)
+		}
+		if events := fact(t, s, "oom_events").(int64); events < 1 {
+			t.Errorf("%d OOM events, want one at least", events)
+		}
+	}
+	if peak := fact(t, s, "usage_peak_bytes").(int64); peak < 4<<20-1<<18 || peak > 6<<20 {
+		t.Errorf("usage came to %d bytes, with a limit of 4 MiB", peak)
+	}
+}
+
+// TestSqueezeKills takes more than there is with the OOM killer on: it says so,
+// ends by itself, and leaves nothing.
+func TestSqueezeKills(t *testing.T) {
+	needGroups(t)
+	x, dir := startTarget(t), journal(t)
+	began := time.Now()
+	i, err := Inject(t.Context(), squeezeOf(x.pid(), map[string]string{"oom": "kill", "headroom": "4MiB"}), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.ask(64 << 20)
+	var exit *exec.ExitError
+	if err := x.cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("the target ended with %v, want SIGKILL", err)
+	}
+	select {
+	case <-i.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("the injection did not end with its target")
+	}
+	s := finish(t, i, dir, "", 0)
+	t.Logf("over after %s", time.Since(began))
+	if !s.Verified || fact(t, s, "oom_killed") != true || fact(t, s, "survived") != false {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestIdleSqueezeIsNotVerified squeezes a process that takes nothing: the limit
+// holds, and yet nothing came of it.
+func TestIdleSqueezeIsNotVerified(t *testing.T) {
+	needGroups(t)
+	x, dir := startTarget(t), journal(t)
+	former := groupOf(t, x.pid())
+	spec := squeezeOf(x.pid(), map[string]string{"limit": "1GiB"})
+	spec.Duration = 300 * time.Millisecond
+	i, err := Inject(t.Context(), spec, options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !i.Status().Verified {
+		t.Error("the limit is not in force")
+	}
+	<-i.Done()
+	s := finish(t, i, dir, former, x.pid())
+	if s.Verified || fact(t, s, "limit_reached") != false || fact(t, s, "limit_bytes") != int64(1<<30) {
+		t.Errorf("%+v", s)
+	}
+	if lasted := s.HealedAt.Sub(s.InjectedAt); lasted < spec.Duration || lasted > spec.Duration+time.Second {
+		t.Errorf("lasted %s, want %s", lasted, spec.Duration)
+	}
+	if words := wordsOf(s.Evidence); !strings.Contains(words, "never reached") {
+		t.Errorf("the evidence does not say so: %s", words)
+	}
+}
+
+// TestSqueezeTakesChildrenAlong forks during a squeeze: the child goes back too.
+func TestSqueezeTakesChildrenAlong(t *testing.T) {
+	needGroups(t)
+	dir := journal(t)
+	shell := exec.Command("sh", "-c", "read go; sleep 60 & echo $!; wait")
+	in, _ := shell.StdinPipe()
+	out, _ := shell.StdoutPipe()
+	if err := shell.Start(); err != nil {
+		t.Skipf("needs sh(1): %v", err)
+	}
+	t.Cleanup(func() {
+		_ = shell.Process.Kill()
+		_ = shell.Wait()
+	})
+	former := groupOf(t, shell.Process.Pid)
+	i, err := Inject(t.Context(), squeezeOf(shell.Process.Pid, map[string]string{"limit": "64MiB"}), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(in, "go")
+	var child int
+	if _, err := fmt.Fscan(out, &child); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(child, syscall.SIGKILL) })
+	if got := groupOf(t, child); got != i.work.State["cgroup"] {
+		t.Errorf("the child is in %s", got)
+	}
+	finish(t, i, dir, former, shell.Process.Pid)
+	if got := groupOf(t, child); got != former {
+		t.Errorf("the child is in %s, want %s", got, former)
+	}
+}
+
+func TestHog(t *testing.T) {
+	needGroups(t)
+	dir := journal(t)
+	for _, c := range []struct {
+		options    map[string]string
+		least, top int // blocks
+	}{
+		{map[string]string{}, 3, 6},
+		{map[string]string{"limit": "32MiB", "blocks": "40", "block-size": "1MiB"}, 16, 31},
+	} {
+		c.options["mode"] = "hog"
+		i, err := Inject(t.Context(), Spec{Fault: "memory", Options: c.options, Duration: 30 * time.Second}, options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-i.Done():
+		case <-time.After(5 * time.Second):
+			t.Error("the injection did not end with the hog")
+		}
+		s := finish(t, i, dir, "", 0)
+		if !s.Verified || fact(t, s, "oom_killed") != true {
+			t.Errorf("%+v", s)
+		}
+		// What the runtime of the hog itself holds counts too, with the race
+		// detector more so.
+		if got := fact(t, s, "blocks").(int); got < c.least || got > c.top {
+			t.Errorf("%d blocks, want %d to %d", got, c.least, c.top)
+		}
+		if dead := fact(t, s, "dead_ns").(int64); dead <= 0 || dead > int64(10*time.Second) {
+			t.Errorf("dead after %d ns", dead)
+		}
+		if i.work.State["cgroup_version"] == "1" {
+			if event, dead := fact(t, s, "oom_event_ns").(int64), fact(t, s, "dead_ns").(int64); event <= 0 || event > dead+int64(100*time.Millisecond) {
+				t.Errorf("OOM event after %d ns, dead after %d", event, dead)
+			}
+		}
+	}
+}
+
+// TestHogEndsWithTheContext cancels while a hog allocates.
+func TestHogEndsWithTheContext(t *testing.T) {
+	needGroups(t)
+	before := groupsOfOurs(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	_, err := Inject(ctx, Spec{Fault: "memory", Options: map[string]string{"mode": "hog", "limit": "1GiB", "block-size": "4KiB", "blocks": "1000000"}}, options(journal(t)))
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if after := groupsOfOurs(t); len(after) > len(before) {
+		t.Errorf("groups before: %v, after: %v", before, after)
+	}
+}
+
+func TestMemoryRefuses(t *testing.T) {
+	needGroups(t)
+	x := startTarget(t)
+	for _, c := range []struct {
+		name  string
+		spec  Spec
+		usage bool
+		says  string
+	}{
+		{"itself", squeezeOf(os.Getpid(), nil), true, "mslab itself"},
+		{"its parent", squeezeOf(os.Getppid(), nil), true, "mslab itself"},
+		{"the first process", squeezeOf(1, nil), true, "holds the system together"},
+		{"no process", squeezeOf(0, nil), true, "wants a process"},
+		{"a process that is gone", squeezeOf(1<<22-1, nil), false, "no process"},
+		{"another process of that id", Spec{Fault: "memory", Target: Target{PID: x.pid(), StartTicks: 1}}, false, "is another one by now"},
+		{"a hog with a process", squeezeOf(x.pid(), map[string]string{"mode": "hog"}), true, "takes no process"},
+		{"a hog that fits", squeezeOf(0, map[string]string{"mode": "hog", "blocks": "2"}), true, "fit into a limit"},
+		{"a hog without room", squeezeOf(0, map[string]string{"mode": "hog", "limit": "8000GiB", "blocks": "1000000"}), false, "give a lower limit"},
+		{"an unknown mode", squeezeOf(x.pid(), map[string]string{"mode": "x"}), true, "want one of"},
+		{"no size", squeezeOf(x.pid(), map[string]string{"limit": "much"}), true, "read size"},
+		{"a limit of nothing", squeezeOf(x.pid(), map[string]string{"limit": "1KiB"}), true, "want 64 KiB to"},
+		{"too many blocks", squeezeOf(0, map[string]string{"mode": "hog", "blocks": "1e9"}), true, "blocks"},
+	} {
+		dir := journal(t)
+		i, err := Inject(t.Context(), c.spec, options(dir))
+		if err == nil {
+			t.Errorf("%s: injected", c.name)
+			_ = i.Heal(t.Context())
+			continue
+		}
+		if !strings.Contains(err.Error(), c.says) || errors.Is(err, ErrUsage) != c.usage || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v; want %q, wrong usage: %t", c.name, err, c.says, c.usage)
+		}
+		if left := entriesIn(t, dir); len(left) != 0 {
+			t.Errorf("%s: left in the journal: %v", c.name, left)
+		}
+	}
+}
+
+func TestTwoSqueezesOfOneProcess(t *testing.T) {
+	needGroups(t)
+	x, dir := startTarget(t), journal(t)
+	former := groupOf(t, x.pid())
+	i, err := Inject(t.Context(), squeezeOf(x.pid(), map[string]string{"limit": "1GiB"}), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Inject(t.Context(), squeezeOf(x.pid(), nil), options(dir)); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "already") {
+		t.Errorf("the second squeeze: %v", err)
+	}
+	finish(t, i, dir, former, x.pid())
+}
+
+// TestMemoryPlan holds that a dry run says what would be done, and does nothing.
+func TestMemoryPlan(t *testing.T) {
+	needGroups(t)
+	x := startTarget(t)
+	before := groupsOfOurs(t)
+	for _, c := range []struct {
+		spec Spec
+		want []string
+	}{
+		{squeezeOf(x.pid(), nil), []string{"mkdir ", fmt.Sprintf("echo %d > ", x.pid()), "+ 4194304 ))"}},
+		{squeezeOf(x.pid(), map[string]string{"limit": "64MiB", "oom": "kill"}), []string{"echo 67108864 > "}},
+		{squeezeOf(0, map[string]string{"mode": "hog"}), []string{"1000 blocks of 10 MiB", "echo 67108864 > "}},
+	} {
+		p, err := DryRun(t.Context(), c.spec, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inject := strings.Join(p.Inject, "\n")
+		for _, want := range c.want {
+			if !strings.Contains(inject, want) {
+				t.Errorf("the plan does not say %q:\n%s", want, inject)
+			}
+		}
+		if undo := strings.Join(p.Undo, "\n"); !strings.Contains(undo, "rmdir ") {
+			t.Errorf("the plan does not say how the group goes:\n%s", undo)
+		}
+	}
+	if after := groupsOfOurs(t); len(after) != len(before) {
+		t.Errorf("groups before: %v, after: %v", before, after)
+	}
+}
+
+// TestSweepFindsTheGroup loses the journal's entry.
+func TestSweepFindsTheGroup(t *testing.T) {
+	needGroups(t)
+	x := startTarget(t)
+	former := groupOf(t, x.pid())
+	const id = "1-1-0123abcd"
+	g, _, err := chooseGroup(x.pid(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.dissolve(former) })
+	if err := errors.Join(g.make(), g.add(x.pid())); err != nil {
+		t.Fatal(err)
+	}
+	if err := sweepMemory(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(g.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the group is left: %v", err)
+	}
+	if g.files.version == 1 && groupOf(t, x.pid()) != former {
+		t.Errorf("the target is in %s, want %s", groupOf(t, x.pid()), former)
+	}
+}
+
+// TestKilledMemoryTool kills the tool at random points of its life, the reaper alive:
+// within two seconds nothing is left, and the target is where it was and lives.
+func TestKilledMemoryTool(t *testing.T) {
+	needGroups(t)
+	kills := 50
+	if testing.Short() {
+		kills = 6
+	}
+	x, dir := startTarget(t), journal(t)
+	former := groupOf(t, x.pid())
+	before := len(groupsOfOurs(t))
+	whole := time.Duration(0) // from the start of the tool to its injection
+	var slowest time.Duration
+	injected, hit := 0, 0
+	for n := range kills {
+		spec := squeezeOf(x.pid(), map[string]string{"headroom": "1MiB"})
+		if n%3 == 2 {
+			spec = squeezeOf(0, map[string]string{"mode": "hog", "block-size": "64KiB", "blocks": "100000", "limit": "32MiB"})
+		}
+		began := time.Now()
+		cmd, _, out := startPart(t, memoryPart{dir, spec})
+		if n == 0 {
+			if line, err := out.ReadString('\n'); err != nil {
+				t.Fatalf("the tool said %q: %v", line, err)
+			}
+			whole = time.Since(began) * 5 / 4
+		} else {
+			time.Sleep(time.Duration(rand.Int64N(int64(whole))))
+		}
+		if len(entriesIn(t, dir)) > 0 {
+			hit++
+		}
+		if n%3 != 2 && groupOf(t, x.pid()) != former {
+			injected++
+			x.ask(2 << 20) // waits until it is healed
+		}
+		waits := groupOf(t, x.pid()) != former
+		_ = cmd.Process.Kill()
+		killed := time.Now()
+		eventually(t, 2*time.Second, "nothing is left after a kill", func() bool {
+			return len(groupsOfOurs(t)) == before && len(entriesIn(t, dir)) == 0 && groupOf(t, x.pid()) == former
+		})
+		slowest = max(slowest, time.Since(killed))
+		if waits {
+			x.took(2 << 20)
+		}
+		_ = cmd.Wait()
+	}
+	t.Logf("%d kills, %d with an entry in the journal, %d with the target squeezed; the slowest healed after %s", kills, hit, injected, slowest)
+}
+
+// TestKilledMemoryToolAndReaper leaves the journal alone to heal: of a target that
+// lives, and of one that is gone.
+func TestKilledMemoryToolAndReaper(t *testing.T) {
+	needGroups(t)
+	for _, dies := range []bool{false, true} {
+		x, dir := startTarget(t), journal(t)
+		former := groupOf(t, x.pid())
+		cmd, _, out := startPart(t, memoryPart{dir, squeezeOf(x.pid(), map[string]string{"headroom": "1MiB"})})
+		if line, err := out.ReadString('\n'); err != nil {
+			t.Fatalf("the tool said %q: %v", line, err)
+		}
+		entries, _, err := readAll(dir)
+		if err != nil || len(entries) != 1 || entries[0].Reaper.PID == 0 {
+			t.Fatalf("in the journal: %v, %v", entries, err)
+		}
+		entry := entries[0]
+		if err := errors.Join(syscall.Kill(entry.Reaper.PID, syscall.SIGKILL), cmd.Process.Kill()); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if got := groupOf(t, x.pid()); got != entry.State["cgroup"] {
+			t.Fatalf("the target is in %s: something else has healed it", got)
+		}
+		if dies {
+			_ = x.cmd.Process.Kill()
+			_ = x.cmd.Wait()
+		}
+		outcomes, err := HealAll(t.Context(), dir, HealOptions{})
+		if err != nil || len(outcomes) != 1 || outcomes[0].Err != nil {
+			t.Errorf("healed: %v, %v", outcomes, err)
+		}
+		if _, err := os.Stat(entry.State["cgroup"]); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the group is left: %v", err)
+		}
+		if !dies && groupOf(t, x.pid()) != former {
+			t.Errorf("the target is in %s, want %s", groupOf(t, x.pid()), former)
+		}
+		if left := entriesIn(t, dir); len(left) != 0 {
+			t.Errorf("left in the journal: %v", left)
+		}
+	}
+}
+
+// TestForgedStateIsRefused changes what the journal says of a group.
+func TestForgedStateIsRefused(t *testing.T) {
+	e := Entry{ID: "1-1-0123abcd", Spec: Spec{Options: map[string]string{"mode": modeSqueeze}}}
+	good := map[string]string{"cgroup_version": "1", "cgroup": "/c/a/mslab-1-1-0123abcd", "former_cgroup": "/c/a"}
+	e.State = good
+	if _, err := readMemoryState(e); err != nil {
+		t.Error(err)
+	}
+	for key, value := range map[string]string{"cgroup_version": "3", "cgroup": "/c/a/mslab-1-1-0123abce", "former_cgroup": "/etc"} {
+		e.State = maps.Clone(good)
+		e.State[key] = value
+		if _, err := readMemoryState(e); err == nil {
+			t.Errorf("%s = %q was taken", key, value)
+		}
+		delete(e.State, key)
+		if _, err := readMemoryState(e); err == nil {
+			t.Errorf("a state without %s was taken", key)
+		}
+	}
+}
