@@ -209,15 +209,8 @@ func (g memoryGroup) readV1(at *memoryReading) error {
 		return err
 	}
 	at.OOMKills, at.UnderOOM = control["oom_kill"], control["under_oom"] != 0
-	if at.Hits, err = g.bytes("memory.failcnt"); err != nil {
-		return err
-	}
-	// With swap counted, memory and swap together have a limit of their own.
-	swap, err := g.bytes("memory.memsw.failcnt")
-	if err == nil {
-		at.Hits += swap
-	}
-	return nil
+	at.Hits, err = g.bytes("memory.failcnt")
+	return err
 }
 
 func (g memoryGroup) readV2(at *memoryReading) error {

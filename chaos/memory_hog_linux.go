@@ -73,18 +73,22 @@ func injectHog(ctx context.Context, w *work, m memorySpec, group memoryGroup) er
 
 // limit sets the limit, and keeps the group from going to swap instead.
 func (h *hog) limit() error {
-	set, err := h.group.setLimit(h.group.files.limit, h.asked.limit)
-	if err != nil {
+	if _, err := h.group.setLimit(h.group.files.limit, h.asked.limit); err != nil {
 		return err
 	}
-	file, value := "memory.swap.max", "0"
-	if h.group.files.version == 1 {
-		file, value = "memory.memsw.limit_in_bytes", strconv.FormatInt(set, 10)
-	}
-	if err := h.group.write(file, value); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := h.group.write(swapFile(h.group.files), "0"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err // a kernel that does not count swap has no such file
 	}
 	return nil
+}
+
+// swapFile is what keeps a group from swapping, set to 0. Version 1 has a limit
+// of memory and swap together, too, but does not count how often that is reached.
+func swapFile(files memoryFiles) string {
+	if files.version == 1 {
+		return "memory.swappiness"
+	}
+	return "memory.swap.max"
 }
 
 // begin starts this program once more, as a hog, and returns when it waits.
@@ -326,15 +330,11 @@ func hogMain(argument string, in io.Reader, out io.Writer) error {
 
 func planHog(m memorySpec, g memoryGroup) Plan {
 	limit := strconv.FormatInt(m.limit, 10)
-	swap := echo("0", g.dir, "memory.swap.max")
-	if g.files.version == 1 {
-		swap = echo(limit, g.dir, "memory.memsw.limit_in_bytes")
-	}
 	return Plan{
 		Inject: []string{
 			"mkdir " + g.dir,
 			echo(limit, g.dir, g.files.limit),
-			swap + " (where swap is counted)",
+			echo("0", g.dir, swapFile(g.files)) + " (where swap is counted)",
 			"start a child of mslab",
 			"echo CHILD > " + filepath.Join(g.dir, "cgroup.procs"),
 			fmt.Sprintf("the child allocates %d blocks of %s and writes to each page, until it is killed", m.blocks, formatSize(m.blockSize)),

@@ -352,6 +352,9 @@ func TestHog(t *testing.T) {
 		if !s.Verified || fact(t, s, "oom_killed") != true {
 			t.Errorf("%+v", s)
 		}
+		if hits := fact(t, s, "limit_hits").(int64); hits < 1 {
+			t.Errorf("the limit was reached %d times", hits)
+		}
 		// What the runtime of the hog itself holds counts too, with the race
 		// detector more so.
 		if got := fact(t, s, "blocks").(int); got < c.least || got > c.top {
