@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -213,7 +212,7 @@ func (h *hog) verify(ctx context.Context) (bool, []Fact, error) {
 func (h *hog) facts(p hogProgress, at memoryReading, killed bool, elsewhere int64) []Fact {
 	facts := []Fact{
 		{"limit_bytes", h.asked.limit, ""},
-		{"blocks", p.blocks, fmt.Sprintf("the hog got %d of %d blocks of %s, with %s as its limit",
+		{"blocks", p.blocks, fmt.Sprintf("it got %d of %d blocks of %s, under a limit of %s",
 			p.blocks, h.asked.blocks, formatSize(h.asked.blockSize), formatSize(h.asked.limit))},
 		{"limit_hits", at.Hits, "the limit was reached " + times(at.Hits)},
 	}
@@ -329,17 +328,17 @@ func hogMain(argument string, in io.Reader, out io.Writer) error {
 }
 
 func planHog(m memorySpec, g memoryGroup) Plan {
-	limit := strconv.FormatInt(m.limit, 10)
-	return Plan{
-		Inject: []string{
-			"mkdir " + g.dir,
-			echo(limit, g.dir, g.files.limit),
-			echo("0", g.dir, swapFile(g.files)) + " (where swap is counted)",
-			"start a child of mslab",
-			"echo CHILD > " + filepath.Join(g.dir, "cgroup.procs"),
-			fmt.Sprintf("the child allocates %d blocks of %s and writes to each page, until it is killed", m.blocks, formatSize(m.blockSize)),
-		},
-		Undo:  append(g.undoLines(), "kill -9 CHILD (if it lives)", "rmdir "+g.dir),
-		Notes: []string{"no process but the child is in the group, so that the OOM killer has no other to choose"},
-	}
+	inject, undo := plan(g), plan(g)
+	inject.mkdir()
+	inject.echo(strconv.FormatInt(m.limit, 10), g.files.limit)
+	inject.echo("0", swapFile(g.files))
+	inject.add("# start a child of mslab, CHILD")
+	inject.echo("CHILD", "cgroup.procs")
+	inject.add(fmt.Sprintf("# CHILD takes %d blocks of %s and writes to each page", m.blocks, formatSize(m.blockSize)))
+	undo.lift()
+	undo.add("kill -9 CHILD # if it lives")
+	undo.rmdir()
+	return Plan{Inject: inject.lines, Undo: undo.lines, Notes: []string{
+		"No process but the child is in the group, so that the OOM killer has no other to choose.",
+	}}
 }

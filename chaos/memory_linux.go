@@ -158,17 +158,34 @@ func planMemory(_ context.Context, s Spec) (Plan, error) {
 	return planSqueeze(s, m, state), nil
 }
 
-func echo(value string, group, file string) string {
-	return "echo " + value + " > " + filepath.Join(group, file)
+// planned are the lines of a plan as a shell takes them, in the folder around the
+// group.
+type planned struct {
+	group memoryGroup
+	lines []string
 }
 
-// undoLines are the lines of a plan that take a group back.
-func (g memoryGroup) undoLines() []string {
-	lines := []string{echo(g.files.none, g.dir, g.files.limit)}
-	if g.files.soft != "" {
-		lines = append(lines, echo(g.files.none, g.dir, g.files.soft))
-	} else {
-		lines = append(lines, echo("0", g.dir, "memory.oom_control"))
+func plan(group memoryGroup) *planned {
+	return &planned{group, []string{"cd " + filepath.Dir(group.dir)}}
+}
+
+// echo writes a value to a file of the group.
+func (p *planned) echo(value, file string) {
+	p.lines = append(p.lines, "echo "+value+" > "+filepath.Join(filepath.Base(p.group.dir), file))
+}
+
+func (p *planned) add(line string) { p.lines = append(p.lines, line) }
+
+func (p *planned) mkdir() { p.add("mkdir " + filepath.Base(p.group.dir)) }
+func (p *planned) rmdir() { p.add("rmdir " + filepath.Base(p.group.dir)) }
+
+// lift is what memoryGroup.lift does.
+func (p *planned) lift() {
+	files := p.group.files
+	p.echo(files.none, files.limit)
+	if files.version == 1 {
+		p.echo("0", "memory.oom_control")
+		return
 	}
-	return lines
+	p.echo(files.none, files.soft)
 }

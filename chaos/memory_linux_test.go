@@ -471,6 +471,72 @@ func TestMemoryPlan(t *testing.T) {
 	}
 }
 
+// TestMemoryPlanIsWhatIsDone gives the lines of a dry run to a shell.
+func TestMemoryPlanIsWhatIsDone(t *testing.T) {
+	needGroups(t)
+	x := startTarget(t)
+	former := groupOf(t, x.pid())
+	p, err := DryRun(t.Context(), squeezeOf(x.pid(), nil), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id = "1-2-0123abcd"
+	g, _, err := chooseGroup(x.pid(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.dissolve(former) })
+	shell := func(lines []string) {
+		t.Helper()
+		script := strings.ReplaceAll(strings.Join(lines, "\n"), "mslab-ID", "mslab-"+id)
+		if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s\n%s", err, out, script)
+		}
+	}
+	shell(p.Inject)
+	limit, err := g.bytes(limitFile(g.files, true))
+	if err != nil || limit < 4<<20 || limit > 64<<20 || groupOf(t, x.pid()) != g.dir {
+		t.Errorf("limit %d, %v; the target is in %s", limit, err, groupOf(t, x.pid()))
+	}
+	shell(p.Undo)
+	if _, err := os.Stat(g.dir); !errors.Is(err, fs.ErrNotExist) || groupOf(t, x.pid()) != former {
+		t.Errorf("the group: %v; the target is in %s", err, groupOf(t, x.pid()))
+	}
+}
+
+// TestMemoryWithoutRights is another user's, who may make no group: one line says
+// what is missing, and nothing is left.
+func TestMemoryWithoutRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root, to become another user")
+	}
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		t.Skip(err)
+	}
+	before := groupsOfOurs(t)
+	exe := openCopy(t)
+	text, err := json.Marshal(memoryPart{filepath.Join(filepath.Dir(exe), "mslab", "chaos"), squeezeOf(0, map[string]string{"mode": "hog"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", exe, "-test.run=^TestMemoryRole$")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), memoryRole+"="+string(text), "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("ended with %v, want exit code 1", err)
+	}
+	said := strings.TrimSuffix(string(out), "\n")
+	if !strings.Contains(said, "permission denied") || !strings.Contains(said, rightsFix) || strings.Contains(said, "\n") {
+		t.Errorf("said %q", said)
+	}
+	if after := groupsOfOurs(t); len(after) != len(before) {
+		t.Errorf("groups before: %v, after: %v", before, after)
+	}
+}
+
 // TestSweepFindsTheGroup loses the journal's entry.
 func TestSweepFindsTheGroup(t *testing.T) {
 	needGroups(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -228,13 +229,14 @@ func (q *squeeze) verify(context.Context) (bool, []Fact, error) {
 		return false, nil, err
 	}
 	inside := slices.Contains(pids, q.pid)
-	where := fmt.Sprintf("process %d is in cgroup %s", q.pid, q.group.dir)
+	where := fmt.Sprintf("process %d is in cgroup %s", q.pid, filepath.Base(q.group.dir))
 	if !inside {
-		where = fmt.Sprintf("process %d has left cgroup %s", q.pid, q.group.dir)
+		where = fmt.Sprintf("process %d has left cgroup %s", q.pid, filepath.Base(q.group.dir))
 	}
 	facts := []Fact{
 		{"limit_bytes", set, fmt.Sprintf("%s reads %s", q.file, formatSize(set))},
 		{"in_group", inside, where},
+		{"cgroup", q.group.dir, ""},
 		{"charges_moved", q.chargesMoved, q.chargesWords()},
 	}
 	return inside && set == q.limit && set != noLimit, facts, nil
@@ -242,9 +244,9 @@ func (q *squeeze) verify(context.Context) (bool, []Fact, error) {
 
 func (q *squeeze) chargesWords() string {
 	if q.chargesMoved {
-		return fmt.Sprintf("its %s count against the limit", formatSize(q.before.rss))
+		return fmt.Sprintf("the limit counts the %s that it held before", formatSize(q.before.rss))
 	}
-	return fmt.Sprintf("its %s so far stay charged to its former group; what it takes from now on counts", formatSize(q.before.rss))
+	return fmt.Sprintf("the limit counts what it takes from now on, not the %s before", formatSize(q.before.rss))
 }
 
 // reached tells whether the limit was felt: memory was reclaimed or refused for
@@ -289,7 +291,7 @@ func (q *squeeze) limitFacts(s squeezeSamples, reached bool) []Fact {
 		words = fmt.Sprintf("the limit was touched: usage came to %s of %s", formatSize(s.peak), formatSize(q.limit))
 	}
 	if !reached {
-		words = fmt.Sprintf("the limit was never reached: usage came to %s of %s; put load on the server (mslab load)", formatSize(s.peak), formatSize(q.limit))
+		words = fmt.Sprintf("never reached: usage came to %s of %s; put load on it (mslab load)", formatSize(s.peak), formatSize(q.limit))
 	}
 	return []Fact{
 		{"limit_reached", reached, words},
@@ -346,25 +348,33 @@ func (q *squeeze) stop() error {
 
 func planSqueeze(s Spec, m memorySpec, state memoryState) Plan {
 	g, pid := state.group, strconv.Itoa(s.Target.PID)
+	inject, undo := plan(g), plan(g)
+	inject.mkdir()
+	if g.files.version == 1 {
+		inject.echo("3", "memory.move_charge_at_immigrate")
+		inject.lines[len(inject.lines)-1] += " || true # before Linux 6.13"
+	}
+	inject.echo(pid, "cgroup.procs")
+	if m.pause && g.files.version == 1 {
+		inject.echo("1", "memory.oom_control")
+	}
 	limit := strconv.FormatInt(m.limit, 10)
 	if m.limit == 0 {
-		limit = fmt.Sprintf("$(( $(cat %s/%s) + %d ))", g.dir, g.files.usage, m.headroom)
+		limit = fmt.Sprintf("$(( $(cat %s/%s) + %d ))", filepath.Base(g.dir), g.files.usage, m.headroom)
 	}
-	p := Plan{Inject: []string{"mkdir " + g.dir}}
-	if g.files.version == 1 {
-		p.Inject = append(p.Inject, echo("3", g.dir, "memory.move_charge_at_immigrate")+" (where the kernel still can)")
+	inject.echo(limit, limitFile(g.files, m.pause))
+	undo.lift()
+	former := "cgroup.procs"
+	if state.former != filepath.Dir(g.dir) {
+		former = filepath.Join(filepath.Base(state.former), former)
 	}
-	p.Inject = append(p.Inject, echo(pid, g.dir, "cgroup.procs"))
-	if m.pause && g.files.version == 1 {
-		p.Inject = append(p.Inject, echo("1", g.dir, "memory.oom_control"))
-	}
-	p.Inject = append(p.Inject, echo(limit, g.dir, limitFile(g.files, m.pause)))
-	p.Undo = append(g.undoLines(), echo(pid, state.former, "cgroup.procs"), "rmdir "+g.dir)
-	p.Notes = []string{"children that the process starts meanwhile go with it, there and back"}
+	undo.add("echo " + pid + " > " + former)
+	undo.rmdir()
+	p := Plan{Inject: inject.lines, Undo: undo.lines, Notes: []string{"Children that the process starts meanwhile go with it, there and back."}}
 	if m.pause {
-		p.Notes = append(p.Notes, "a process that can get no memory waits until it is healed; oom=kill lets the OOM killer end it")
+		p.Notes = append(p.Notes, "A process that can get no memory waits until it is healed; with oom=kill the OOM killer ends it.")
 	} else {
-		p.Notes = append(p.Notes, "the OOM killer may end the process, which nothing undoes")
+		p.Notes = append(p.Notes, "The OOM killer may end the process, which nothing undoes.")
 	}
 	return p
 }
