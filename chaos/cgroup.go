@@ -145,8 +145,7 @@ func hierarchyOf(files memoryFiles, mounts []*procfs.MountInfo, groups []procfs.
 	if !member {
 		return hierarchy{}, fmt.Errorf("cgroup v%d: the kernel has no such memory controller", files.version)
 	}
-	// A path that leaves the namespace's root begins with /.. (cgroup_namespaces(7)).
-	if path == "/.." || strings.HasPrefix(path, "/../") {
+	if leaves(path) {
 		return hierarchy{}, fmt.Errorf("cgroup v%d: the process' group is outside of this cgroup namespace", files.version)
 	}
 	mounted := false
@@ -156,6 +155,9 @@ func hierarchyOf(files memoryFiles, mounts []*procfs.MountInfo, groups []procfs.
 			continue
 		}
 		mounted = true
+		if leaves(m.Root) {
+			return hierarchy{}, fmt.Errorf("cgroup v%d: %s was mounted outside of this cgroup namespace; mount it again in here", files.version, m.MountPoint)
+		}
 		// What is mounted may be a group further down.
 		below, err := filepath.Rel(m.Root, path)
 		if err != nil || below == ".." || strings.HasPrefix(below, "../") {
@@ -168,6 +170,10 @@ func hierarchyOf(files memoryFiles, mounts []*procfs.MountInfo, groups []procfs.
 	}
 	return hierarchy{}, fmt.Errorf("cgroup v%d: no hierarchy with the memory controller is mounted", files.version)
 }
+
+// leaves tells whether a path goes beyond the root of this cgroup namespace: it
+// begins with /.. then (cgroup_namespaces(7)).
+func leaves(path string) bool { return path == "/.." || strings.HasPrefix(path, "/../") }
 
 // parents are the folders below which a group of ours may come, best first: the
 // process' own, so that the limits around it hold on. A group of version 2 that

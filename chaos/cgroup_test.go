@@ -90,6 +90,7 @@ func TestHierarchies(t *testing.T) {
 			[]hierarchy{{memoryV1, "/c/memory", "/c/memory/b"}}, ""},
 		{"another branch is mounted", []*procfs.MountInfo{mountOf("cgroup", "/x", "/c/memory", "memory")}, []procfs.Cgroup{v1}, nil, "is not in what is mounted here"},
 		{"not mounted", []*procfs.MountInfo{cpu}, []procfs.Cgroup{v1}, nil, "no hierarchy with the memory controller is mounted"},
+		{"mounted outside of the namespace", []*procfs.MountInfo{mountOf("cgroup", "/../..", "/c/memory", "memory")}, []procfs.Cgroup{{HierarchyID: 4, Controllers: []string{"memory"}, Path: "/"}}, nil, "was mounted outside of this cgroup namespace"},
 		{"outside of the namespace", []*procfs.MountInfo{mountOf("cgroup2", "/", "/sys/fs/cgroup")}, []procfs.Cgroup{{HierarchyID: 0, Path: "/../system.slice"}}, nil, "outside of this cgroup namespace"},
 	} {
 		got, reasons := hierarchiesOf(c.mounts, c.groups)
