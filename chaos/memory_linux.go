@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/procfs"
 )
@@ -31,7 +32,15 @@ func place(s Spec, m memorySpec, id string) (memoryState, error) {
 		return memoryState{}, err
 	}
 	group, former, err := chooseGroup(s.Target.PID, id)
-	return memoryState{group, former}, err
+	if err != nil {
+		return memoryState{}, err
+	}
+	// An injection with another journal, or of its parent: groups in each other
+	// could not be taken back one by one.
+	if name, ours := strings.CutPrefix(filepath.Base(former), markOf("")); ours && validID.MatchString(name) {
+		return memoryState{}, usagef("squeeze process %d: it is in cgroup %s of another injection; wait until that is healed", s.Target.PID, former)
+	}
+	return memoryState{group, former}, nil
 }
 
 // reserve is what a hog leaves to everybody else, in bytes.

@@ -29,6 +29,7 @@ type squeeze struct {
 	limit        int64  // bytes, as the kernel rounded it
 	chargesMoved bool   // what the process held before counts against the limit
 	before       processMemory
+	stalled      time.Duration // of the whole system for memory, at the injection
 	injected     time.Time
 
 	watch    *oomWatch
@@ -149,6 +150,7 @@ func (q *squeeze) observeFrom() error {
 	if err != nil {
 		return err
 	}
+	q.stalled, _ = systemStalled() // looked at again in stallFacts
 	q.samples = squeezeSamples{first: first, last: first, final: q.before, peak: first.Peak}
 	ctx, halt := context.WithCancel(context.Background())
 	q.halt = halt
@@ -269,19 +271,59 @@ func (q *squeeze) observe() (bool, []Fact) {
 	killed := s.last.OOMKills > s.first.OOMKills
 	facts = append(facts, q.endFacts(s, killed)...)
 	facts = append(facts,
-		Fact{"usage_by_second_bytes", s.bySecond, ""},
+		Fact{"usage_by_second_bytes", s.bySecond, bySecondWords(s.bySecond)},
 		Fact{"rss_before_bytes", q.before.rss, ""},
 		Fact{"rss_after_bytes", s.final.rss, fmt.Sprintf("resident: %s before, %s at the end", formatSize(q.before.rss), formatSize(s.final.rss))},
 		Fact{"major_faults", s.final.majFaults - q.before.majFaults, fmt.Sprintf("page faults that waited for the disk: %d", s.final.majFaults-q.before.majFaults)},
 	)
-	if s.last.PSI {
-		stalled := s.last.Stalled - s.first.Stalled
-		facts = append(facts, Fact{"stalled_us", stalled.Microseconds(), "tasks stalled for memory: " + seconds(stalled)})
-	}
+	facts = append(facts, q.stallFacts(s)...)
 	if q.failed != nil {
 		facts = append(facts, Fact{"reading_failed", q.failed.Error(), q.failed.Error()})
 	}
 	return reached, facts
+}
+
+// bySecondWords shows up to ten of the series, evenly spread.
+func bySecondWords(series []int64) string {
+	const most = 10
+	if len(series) < 2 {
+		return ""
+	}
+	words := "usage by second, MiB:"
+	for i := range min(most, len(series)) {
+		at := i * (len(series) - 1) / (min(most, len(series)) - 1)
+		words += " " + strconv.FormatFloat(float64(series[at])/(1<<20), 'f', 1, 64)
+	}
+	return words
+}
+
+// stallFacts is the time for which tasks waited for memory to be reclaimed: of
+// the group in version 2, of the whole system in version 1.
+func (q *squeeze) stallFacts(s squeezeSamples) []Fact {
+	if s.last.PSI {
+		stalled := s.last.Stalled - s.first.Stalled
+		return []Fact{{"stalled_us", stalled.Microseconds(), "tasks of the group waited for reclaim: " + seconds(stalled)}}
+	}
+	now, err := systemStalled()
+	if err != nil {
+		return nil // a kernel without pressure accounting
+	}
+	stalled := now - q.stalled
+	return []Fact{{"system_stalled_us", stalled.Microseconds(), "tasks of the system waited for reclaim: " + seconds(stalled)}}
+}
+
+// systemStalled is for how long some task of the system has waited for memory
+// since boot.
+func systemStalled() (time.Duration, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0, err
+	}
+	stats, err := fs.PSIStatsForResource("memory")
+	if err != nil || stats.Some == nil {
+		return 0, errors.Join(errors.New("no pressure accounting"), err)
+	}
+	return time.Duration(stats.Some.Total) * time.Microsecond, nil
 }
 
 func (q *squeeze) limitFacts(s squeezeSamples, reached bool) []Fact {
