@@ -135,6 +135,9 @@ type Fault struct {
 	// the journal alone (live is nil in another process), and again after it
 	// was done.
 	undo func(context.Context, *work) error
+	// settle adds evidence after the fault is healed, from the process that
+	// injected it; it may be nil.
+	settle func(context.Context, *work) []Fact
 	// sweep removes what bears an entry's name and no journal tells of any more;
 	// it may be nil.
 	sweep func(ctx context.Context, id string) error

@@ -276,8 +276,15 @@ func (i *Injection) Heal(ctx context.Context) error {
 	defer cancel()
 	if err := i.healOnce(ctx); err != nil {
 		i.err = fmt.Errorf("%w: %w", ErrNotHealed, err)
+		return i.err
 	}
-	return i.err
+	if i.fault.settle != nil && !i.status.InjectedAt.IsZero() {
+		facts := i.fault.settle(ctx, i.work)
+		i.mu.Lock()
+		i.status.Evidence = append(i.status.Evidence, facts...)
+		i.mu.Unlock()
+	}
+	return nil
 }
 
 func (i *Injection) healOnce(ctx context.Context) error {
