@@ -17,8 +17,12 @@ const (
 
 // What happens to a squeezed process that can get no more memory.
 const (
-	oomPause = "pause" // it waits until it is healed
-	oomKill  = "kill"  // the OOM killer ends it
+	// oomPause lets it wait until it is healed. In version 1 that holds for memory
+	// that it touches; a system call that needs some fails (ENOMEM), which a
+	// program may not survive: the runtime of Go ends it where it can make no
+	// thread.
+	oomPause = "pause"
+	oomKill  = "kill" // the OOM killer ends it
 )
 
 // memory is the fault that takes memory away. A squeeze puts a process into a
@@ -49,6 +53,7 @@ func memory() Fault {
 		verify:  verifyMemory,
 		observe: observeMemory,
 		undo:    undoMemory,
+		settle:  settleMemory,
 		sweep:   sweepMemory,
 	}
 }
@@ -187,6 +192,8 @@ type liveMemory interface {
 	verify(context.Context) (bool, []Fact, error)
 	// observe tells what came of it, right before it is healed.
 	observe() (reached bool, facts []Fact)
+	// settle tells what came of it once it is healed.
+	settle(context.Context) []Fact
 	// stop ends whatever runs for it and waits for that. It may be called again.
 	stop() error
 }
@@ -207,6 +214,14 @@ func observeMemory(_ context.Context, w *work) []Fact {
 	reached, facts := live.observe()
 	w.missed = !reached
 	return facts
+}
+
+func settleMemory(ctx context.Context, w *work) []Fact {
+	live, ok := w.live.(liveMemory)
+	if !ok {
+		return nil
+	}
+	return live.settle(ctx)
 }
 
 // seconds writes a duration as a number of seconds with three digits.

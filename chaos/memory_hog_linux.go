@@ -246,6 +246,8 @@ func milliseconds(d time.Duration) string {
 
 func (h *hog) observe() (bool, []Fact) { return true, nil }
 
+func (h *hog) settle(context.Context) []Fact { return nil }
+
 // end ends the child where it still lives, and waits for it.
 func (h *hog) end() error {
 	if h.ended == nil {

@@ -352,24 +352,47 @@ func (q *squeeze) endFacts(s squeezeSamples, killed bool) []Fact {
 	if s.starved > 0 {
 		words += fmt.Sprintf("; it waited for memory for %s in all", seconds(s.starved))
 	}
-	facts := []Fact{
-		{"oom_killed", killed, ""},
-		{"survived", s.ended == 0, ""},
+	ended := ""
+	if killed {
+		ended = "the OOM killer ended a child of the process"
+	}
+	if killed && s.ended != 0 {
+		ended = fmt.Sprintf("the OOM killer ended process %d after %s", q.pid, seconds(s.ended))
+	}
+	return []Fact{
+		{"oom_killed", killed, ended},
 		{"oom_events", events, words},
 		{"first_oom_s", s.firstOOM.Seconds(), ""},
 		{"out_of_memory_s", s.starved.Seconds(), ""},
 	}
-	switch {
-	case killed && s.ended != 0:
-		facts[0].Words = fmt.Sprintf("the OOM killer ended process %d after %s", q.pid, seconds(s.ended))
-	case killed:
-		facts[0].Words = "the OOM killer ended a child of the process"
-	case s.ended != 0:
-		facts[1].Words = fmt.Sprintf("process %d ended after %s, not by the OOM killer", q.pid, seconds(s.ended))
-	default:
-		facts[1].Words = "process " + strconv.Itoa(q.pid) + " lives"
+}
+
+// settleWithin is for how long a healed process is looked at: one that met with
+// an error while there was no memory may end by it once it goes on.
+const settleWithin = 300 * time.Millisecond
+
+// settle tells whether the process has survived, healing included.
+func (q *squeeze) settle(ctx context.Context) []Fact {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	lives := sameProcess(q.pid, q.start)
+	for lives && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+		lives = sameProcess(q.pid, q.start)
 	}
-	return facts
+	words := fmt.Sprintf("process %d lives, in its former cgroup", q.pid)
+	switch s := q.samples; {
+	case lives:
+	case s.last.OOMKills > s.first.OOMKills:
+		words = "" // said already
+	case s.ended != 0 && q.watch.events.Load() > 0:
+		words = fmt.Sprintf("process %d ended by itself after %s: it could not do without memory", q.pid, seconds(s.ended))
+	case s.ended != 0:
+		words = fmt.Sprintf("process %d ended by itself after %s", q.pid, seconds(s.ended))
+	default:
+		words = fmt.Sprintf("process %d ended by itself when it was healed", q.pid)
+	}
+	return []Fact{{"survived", lives, words}}
 }
 
 // stop ends sampling and watching.
@@ -414,7 +437,7 @@ func planSqueeze(s Spec, m memorySpec, state memoryState) Plan {
 	undo.rmdir()
 	p := Plan{Inject: inject.lines, Undo: undo.lines, Notes: []string{"Children that the process starts meanwhile go with it, there and back."}}
 	if m.pause {
-		p.Notes = append(p.Notes, "A process that can get no memory waits until it is healed; with oom=kill the OOM killer ends it.")
+		p.Notes = append(p.Notes, "A process that can get no memory waits until it is healed; with oom=kill the OOM killer ends it. A system call that needs memory fails meanwhile (ENOMEM), which some programs do not survive.")
 	} else {
 		p.Notes = append(p.Notes, "The OOM killer may end the process, which nothing undoes.")
 	}

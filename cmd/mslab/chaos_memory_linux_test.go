@@ -101,6 +101,10 @@ func memoryGroupOf(t *testing.T, pid int) string {
 func TestSqueezeOfALiveServer(t *testing.T) {
 	needMemoryFault(t)
 	dir := t.TempDir()
+	// As its users have it: the race detector's own memory would be squeezed too.
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o755), os.Rename(buildPlain(t), filepath.Join(dir, "bin", "mslab"))); err != nil {
+		t.Fatal(err)
+	}
 	serveForTest(t, dir, syscall.SIGTERM)
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Join(dir, "mslab", "chaos")) })
 	entries, err := registry.List(filepath.Join(dir, "mslab"))
@@ -111,7 +115,7 @@ func TestSqueezeOfALiveServer(t *testing.T) {
 	former := memoryGroupOf(t, pid)
 	warm := func() *record.Record {
 		t.Helper()
-		cmd, _, stderr := start(t, dir, "load", "-c", "4", "-d", "500ms", "-o", "record.json")
+		cmd, _, stderr := start(t, dir, "load", "-c", "4", "-d", "1s", "--metrics", "200", "-o", "record.json")
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("load: %v: %s", err, stderr)
 		}
@@ -119,14 +123,16 @@ func TestSqueezeOfALiveServer(t *testing.T) {
 	}
 	warm()
 
-	load, _, _ := start(t, dir, "load", "-c", "4", "-d", "4s")
+	// What is written to disk is kept in memory, and counts: the limit is reached,
+	// and the kernel reclaims without anybody running out.
+	load, _, _ := start(t, dir, "load", "-c", "4", "-d", "4s", "--metrics", "200")
 	time.Sleep(300 * time.Millisecond)
-	v, code, stderr := chaosMemory(t, dir, "--duration", "2s", "--headroom", "1MiB")
+	v, code, stderr := chaosMemory(t, dir, "--duration", "2s", "--headroom", "16MiB")
 	_ = load.Wait() // how it fares is the fault's business
 	if code != 0 || !v.Verified || !v.Verdict.LimitReached || v.Verdict.LimitHits == 0 || !v.Verdict.Survived || v.Verdict.OOMKilled {
 		t.Errorf("under load: exit code %d, %+v, %s", code, v, stderr)
 	}
-	if len(v.Verdict.BySecond) < 2 || v.Verdict.UsagePeak < 1<<19 {
+	if len(v.Verdict.BySecond) < 2 || v.Verdict.UsagePeak < 15<<20 {
 		t.Errorf("usage: %+v", v.Verdict)
 	}
 	if lasted := v.HealedAt.Sub(v.InjectedAt); lasted < 2*time.Second || lasted > 4*time.Second {
