@@ -125,14 +125,22 @@ func TestSqueezeOfALiveServer(t *testing.T) {
 
 	// What is written to disk is kept in memory, and counts: the limit is reached,
 	// and the kernel reclaims without anybody running out.
-	load, _, _ := start(t, dir, "load", "-c", "4", "-d", "4s", "--metrics", "200")
-	time.Sleep(300 * time.Millisecond)
-	v, code, stderr := chaosMemory(t, dir, "--duration", "2s", "--headroom", "16MiB")
-	_ = load.Wait() // how it fares is the fault's business
+	squeeze := func() (memoryVerdict, int, string) {
+		t.Helper()
+		load, _, _ := start(t, dir, "load", "-c", "4", "-d", "4s", "--metrics", "200")
+		defer func() { _ = load.Wait() }() // how it fares is the fault's business
+		time.Sleep(300 * time.Millisecond)
+		return chaosMemory(t, dir, "--duration", "2s", "--headroom", "24MiB")
+	}
+	v, code, stderr := squeeze()
+	for tries := 1; tries < 3 && !v.Verdict.LimitReached; tries++ {
+		t.Logf("a machine too busy for a load that fills memory: %+v", v.Verdict)
+		v, code, stderr = squeeze()
+	}
 	if code != 0 || !v.Verified || !v.Verdict.LimitReached || v.Verdict.LimitHits == 0 || !v.Verdict.Survived || v.Verdict.OOMKilled {
 		t.Errorf("under load: exit code %d, %+v, %s", code, v, stderr)
 	}
-	if len(v.Verdict.BySecond) < 2 || v.Verdict.UsagePeak < 15<<20 {
+	if len(v.Verdict.BySecond) < 2 || v.Verdict.UsagePeak < 23<<20 {
 		t.Errorf("usage: %+v", v.Verdict)
 	}
 	if lasted := v.HealedAt.Sub(v.InjectedAt); lasted < 2*time.Second || lasted > 4*time.Second {
