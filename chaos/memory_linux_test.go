@@ -36,7 +36,7 @@ type memoryPart struct {
 func TestMemoryRole(t *testing.T) {
 	text := os.Getenv(memoryRole)
 	if text == "" {
-		t.Skip("a part of other tests")
+		return
 	}
 	var part memoryPart
 	if err := json.Unmarshal([]byte(text), &part); err != nil {

@@ -27,7 +27,7 @@ const burnVariable = "MSLAB_TEST_BURN"
 func TestBurner(t *testing.T) {
 	how := os.Getenv(burnVariable)
 	if how == "" {
-		t.Skip("a process for the other tests")
+		return // no test, but a process for the others
 	}
 	fmt.Println("ready")
 	end := time.Now().Add(time.Minute)
