@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"mslab/results/record"
 )
 
 // Plan is one load. The zero value of a field means its default where one is
@@ -47,6 +49,9 @@ type Plan struct {
 	// the warm-up may wait for Started to return. An interruption during the
 	// warm-up calls neither.
 	Started, Drained func()
+	// Ended, where not nil, is called with each request of the measured time
+	// that has ended, one at a time and in that order. The load waits for it.
+	Ended func(record.Request)
 }
 
 // Connection says how long a client keeps its connection.

@@ -42,6 +42,7 @@ type netClient struct {
 	start    int64
 	tally    *tally
 	written  bool
+	kept     bool // the request went out on a kept connection
 	answer   response
 	batch    [correlationSize]byte
 	buf      []byte
@@ -265,6 +266,7 @@ func (e *netEngine) end(c *netClient, class record.Class) {
 		end.first = !c.began
 		c.began = true
 		c.answered = c.answered || class.Answered()
+		e.session.ended(end, c.kept)
 	}
 	c.inFlight = false
 	c.tally.end(end)
@@ -282,7 +284,7 @@ func (e *netEngine) exchange(c *netClient) (class record.Class, ok bool) {
 	if c.conn != nil && c.dead() {
 		c.disconnect()
 	}
-	if c.conn == nil {
+	if c.kept = c.conn != nil; !c.kept {
 		if class := e.connect(c, deadline); class != "" {
 			return class, e.ctx.Err() == nil
 		}

@@ -306,6 +306,7 @@ func (w *worker) end(c *client, class record.Class, now int64) {
 		e.first = !c.began
 		c.began = true
 		c.answered = c.answered || class.Answered()
+		w.session.ended(e, c.reused)
 	}
 	c.tally.end(e)
 	w.session.batch(c.batch[:], e, c.tally == w.warm)

@@ -139,6 +139,15 @@ func loopbackSources(target netip.Addr) []netip.Addr {
 	return sources
 }
 
+// ended hands a request of the measured time to who wants to see each.
+func (s *session) ended(e ending, kept bool) {
+	if s.plan.Ended == nil {
+		return
+	}
+	begin := s.measured.begin
+	s.plan.Ended(record.Request{Sent: time.Duration(e.start - begin), Ended: time.Duration(e.now - begin), Class: e.class, Kept: kept})
+}
+
 // batch writes the ledger's line of a request.
 func (s *session) batch(id []byte, e ending, warmup bool) {
 	if s.ledger == nil {

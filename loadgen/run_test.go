@@ -400,3 +400,48 @@ func TestTimersComeInOrder(t *testing.T) {
 		t.Fatal("the heap is not what was put in")
 	}
 }
+
+// TestEndedSeesEachRequest holds what Ended is told against the record: every
+// request of the measured time, in the order in which they ended, and who went
+// out on a connection that had been used.
+func TestEndedSeesEachRequest(t *testing.T) {
+	for name, drive := range engines() {
+		for _, connection := range []Connection{Keep, New} {
+			t.Run(name+"/"+string(connection), func(t *testing.T) {
+				var n atomic.Int32
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if n.Add(1)%10 == 0 {
+						w.WriteHeader(http.StatusServiceUnavailable)
+						return
+					}
+					_, _ = io.WriteString(w, good)
+				}))
+				defer server.Close()
+				var got []record.Request
+				r := runOn(t, context.Background(), drive, Plan{
+					URL: server.URL, Metrics: 3, Clients: 2, RequestsPerClient: 25, Warmup: 20 * time.Millisecond,
+					Connection: connection, Think: time.Millisecond, Ended: func(q record.Request) { got = append(got, q) },
+				})
+				byClass, kept := map[record.Class]int64{}, int64(0)
+				var last time.Duration
+				for _, q := range got {
+					byClass[q.Class]++
+					if q.Kept {
+						kept++
+					}
+					// One that was due as the measured time began was sent a moment before.
+					if q.Sent < -time.Second || q.Ended < q.Sent || q.Ended < last {
+						t.Errorf("sent %v, ended %v, after one that ended %v", q.Sent, q.Ended, last)
+					}
+					last = q.Ended
+				}
+				if len(got) != 50 || byClass[record.OK] != r.Counts.OK || byClass[record.Status503] != r.Counts.ByClass[record.Status503] {
+					t.Errorf("%d requests %v, the record has %+v", len(got), byClass, r.Counts)
+				}
+				if want := int64(len(got)) - r.Counts.Connects; kept < want || connection == New && kept > 0 {
+					t.Errorf("%d of %d on kept connections, %d connections", kept, len(got), r.Counts.Connects)
+				}
+			})
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 // are summed, histograms added bucket by bucket, the series set end to end.
 // Rates are weighted by time, client CPU by requests. The scheduling lag is
 // the largest of the parts, since percentiles cannot be added. Starved clients
-// are summed: each part starts its clients anew.
+// are summed: each part starts its clients anew. Faults keep the times of their
+// own part.
 func Merge(parts ...*Record) (*Record, error) {
 	if len(parts) == 0 {
 		return nil, errors.New("merge records: none given")
@@ -20,7 +21,7 @@ func Merge(parts ...*Record) (*Record, error) {
 	sum.Counts = Counts{ByClass: map[Class]int64{}}
 	sum.Load.DurationS, sum.Load.WarmupS, sum.Load.Requests, sum.Load.RequestsPerClient = 0, 0, 0, 0
 	sum.RPS, sum.Client = RPS{}, Client{}
-	sum.Series, sum.Slices, sum.Little = nil, nil, nil
+	sum.Series, sum.Slices, sum.Little, sum.Faults, sum.Stored = nil, nil, nil, nil, nil
 	sum.Verdict = Verdict{Valid: true, Comparable: true}
 	for _, p := range parts {
 		if p.Subject.Name != sum.Subject.Name || p.Scenario != sum.Scenario || p.Arm != sum.Arm || p.Block != sum.Block {
@@ -35,6 +36,8 @@ func Merge(parts ...*Record) (*Record, error) {
 		sum.addLoad(p.Load)
 		sum.addSeries(p.Series)
 		sum.Slices = append(sum.Slices, p.Slices...)
+		sum.Faults = append(sum.Faults, p.Faults...)
+		sum.Stored = sum.Stored.add(p.Stored)
 		sum.Little = sum.Little.add(p.Little)
 		sum.Verdict.add(p.Verdict)
 	}
@@ -59,6 +62,20 @@ func (c *Counts) add(o Counts) {
 	c.Starved += o.Starved
 	for class, n := range o.ByClass {
 		c.ByClass[class] += n
+	}
+}
+
+// add joins what two parts know of what was stored.
+func (s *Stored) add(o *Stored) *Stored {
+	switch {
+	case s == nil:
+		return o
+	case o == nil:
+		return s
+	}
+	return &Stored{
+		Acknowledged: s.Acknowledged + o.Acknowledged, Stored: s.Stored + o.Stored, Lost: s.Lost + o.Lost,
+		Duplicated: s.Duplicated + o.Duplicated, Unknown: s.Unknown + o.Unknown,
 	}
 }
 

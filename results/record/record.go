@@ -29,6 +29,8 @@ type Record struct {
 	FirstWait   *Latency     `json:"first_request_latency,omitempty"` // each client's first request
 	Series      []Second     `json:"series"`
 	Slices      []Slice      `json:"slices,omitempty"`
+	Faults      []Fault      `json:"faults,omitempty"` // in the order of the timeline
+	Stored      *Stored      `json:"stored,omitempty"` // nil where no ledger was kept
 	Server      *Server      `json:"server,omitempty"` // nil where the server could not be read
 	Client      Client       `json:"client"`
 	Environment *Environment `json:"environment,omitempty"`
