@@ -39,7 +39,7 @@ type Fault struct {
 // or is answered after the deadline.
 type FaultEffect struct {
 	// LevelBefore is the share of the requests before the fault that met the
-	// deadline, in the worst of its seconds; nil where there were none. GapS is the longest
+	// deadline, in the worst second; nil where there were none. GapS is the longest
 	// time between two sends in the last second before the fault.
 	LevelBefore *float64 `json:"level_before,omitempty"`
 	GapS        float64  `json:"request_gap_s"`
@@ -50,8 +50,9 @@ type FaultEffect struct {
 	// miss: it has failed, or its deadline has passed.
 	DetectS *float64 `json:"detect_s,omitempty"`
 	// RecoverS is the time from the healing until the first request is answered
-	// within its deadline, SteadyS until all requests that are sent from then on
-	// meet it as before the fault: in each second at least LevelBefore of them.
+	// within its deadline, SteadyS until no request that the fault caught is in
+	// flight any more and those sent from then on meet the deadline as before the
+	// fault: in each second at least LevelBefore of them, for 0.5 s or longer.
 	RecoverS *float64 `json:"recover_s,omitempty"`
 	SteadyS  *float64 `json:"steady_s,omitempty"`
 	// During are the requests that were in flight at any moment of the fault,
