@@ -265,7 +265,7 @@ func (a analysis) level(before shares) *float64 {
 
 // steady finds the moment from which on every second is as good as those before
 // the fault, and no request that missed during the fault is in flight any more.
-// It begins with a request in time.
+// It begins with a request in time, and not before the first answer in time.
 func (a analysis) steady(e *record.FaultEffect, during, after []record.Request) {
 	level := 1.0
 	if e.LevelBefore != nil {
@@ -282,6 +282,9 @@ func (a analysis) steady(e *record.FaultEffect, during, after []record.Request) 
 		begins := a.met(r) && (i == 0 || !a.met(after[i-1]))
 		if begins && all.hold(r.Sent, level) {
 			e.SteadyS = new((max(r.Sent, least) - a.window.healed).Seconds())
+			if e.RecoverS != nil {
+				*e.SteadyS = max(*e.SteadyS, *e.RecoverS)
+			}
 			return
 		}
 	}

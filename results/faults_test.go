@@ -74,14 +74,14 @@ func TestMeasureFaults(t *testing.T) {
 			name: "waits for the retransmission timer", fault: faultAt(1*time.Second, 2*time.Second),
 			// In the cut one request waits until 2.6 s; then all is well.
 			requests:  join(steady(0, time.Second), one(1004*ms, 1596*ms, record.OK), steady(2610*ms, 4*time.Second)),
-			firstMiss: 1004 * ms, detect: 254 * ms, recover: 612 * ms, steady: 610 * ms,
+			firstMiss: 1004 * ms, detect: 254 * ms, recover: 612 * ms, steady: 612 * ms,
 			during: record.FaultCounts{Sent: 1, Late: 1}, after: record.FaultCounts{Sent: 139, OK: 139},
 		},
 		{
 			name: "a reset is known at once", fault: faultAt(1*time.Second, 2*time.Second),
 			requests: join(steady(0, time.Second), stretch(1003*ms, 2*time.Second, 100*ms, ms, record.ConnectRefused, true),
 				steady(2*time.Second, 3*time.Second)),
-			firstMiss: 1003 * ms, detect: 4 * ms, recover: 2 * ms, steady: 0,
+			firstMiss: 1003 * ms, detect: 4 * ms, recover: 2 * ms, steady: 2 * ms,
 			during: record.FaultCounts{Sent: 10, Failed: map[record.Class]int64{record.ConnectRefused: 10}},
 			after:  record.FaultCounts{Sent: 100, OK: 100},
 		},
@@ -95,7 +95,7 @@ func TestMeasureFaults(t *testing.T) {
 		},
 		{
 			name: "never detected", fault: faultAt(1*time.Second, 2*time.Second), requests: steady(0, 3*time.Second),
-			firstMiss: none, detect: none, recover: 2 * ms, steady: 0,
+			firstMiss: none, detect: none, recover: 2 * ms, steady: 2 * ms,
 			during: record.FaultCounts{Sent: 100, OK: 100}, after: record.FaultCounts{Sent: 100, OK: 100},
 		},
 		{
@@ -111,7 +111,7 @@ func TestMeasureFaults(t *testing.T) {
 			// Out for 240 ms already where requests take 2 ms: not the fault's
 			// first miss; the one sent 4 ms ahead is.
 			requests:  join(steady(0, 900*ms), one(760*ms, 600*ms, record.OK), one(996*ms, 1300*ms, record.OK), steady(2300*ms, 4*time.Second)),
-			firstMiss: 996 * ms, detect: 246 * ms, recover: 302 * ms, steady: 300 * ms,
+			firstMiss: 996 * ms, detect: 246 * ms, recover: 302 * ms, steady: 302 * ms,
 			during: record.FaultCounts{Sent: 2, Late: 2}, after: record.FaultCounts{Sent: 170, OK: 170},
 		},
 		{
@@ -121,7 +121,7 @@ func TestMeasureFaults(t *testing.T) {
 		{
 			name: "no request in the window", fault: faultAt(1*time.Second, 1005*ms),
 			requests:  join(steady(0, 900*ms), steady(1500*ms, 2010*ms)),
-			firstMiss: none, detect: none, recover: 497 * ms, steady: 495 * ms,
+			firstMiss: none, detect: none, recover: 497 * ms, steady: 497 * ms,
 			after: record.FaultCounts{Sent: 51, OK: 51},
 		},
 		{
@@ -160,7 +160,7 @@ func TestMeasureFaults(t *testing.T) {
 			// One of 100 misses in each second before; the same after it.
 			requests: join(steady(0, 990*ms), one(990*ms, ms, record.Status503), steady(time.Second, 1990*ms), one(1990*ms, ms, record.Status503),
 				one(2001*ms, 999*ms, record.OK), steady(3*time.Second, 3500*ms), one(3500*ms, ms, record.Status503), steady(3510*ms, 4*time.Second)),
-			firstMiss: 2001 * ms, detect: 251 * ms, recover: 2 * ms, steady: 0,
+			firstMiss: 2001 * ms, detect: 251 * ms, recover: 2 * ms, steady: 2 * ms,
 			during: record.FaultCounts{Sent: 1, Late: 1},
 			after:  record.FaultCounts{Sent: 100, OK: 99, Failed: map[record.Class]int64{record.Status503: 1}},
 		},

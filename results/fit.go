@@ -47,12 +47,12 @@ func (t Table) fit(lines [][]string, width int) bool {
 	return total <= width
 }
 
-// withoutExtra leaves out the columns that are not needed.
-func (t Table) withoutExtra() Table {
+// without leaves out columns.
+func (t Table) without(leaveOut func(Column) bool) Table {
 	out := t
 	out.Columns, out.Rows = nil, make([][]Cell, len(t.Rows))
 	for i, c := range t.Columns {
-		if c.Extra {
+		if leaveOut(c) {
 			continue
 		}
 		out.Columns = append(out.Columns, c)

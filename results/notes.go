@@ -208,15 +208,16 @@ func claimsTable(run *Run, trials trialIndex) (Table, bool, error) {
 }
 
 // claimsArm is the first arm that is not ranked, since that is where the
-// original's loads are replayed, else the first.
+// original's loads are replayed, else the first. Nothing was claimed of faults.
 func claimsArm(run *Run) (ArmPlan, bool) {
-	for _, a := range run.Plan.Arms {
+	arms := slices.DeleteFunc(slices.Clone(run.Plan.Arms), func(a ArmPlan) bool { return len(a.Faults) > 0 })
+	for _, a := range arms {
 		if !a.Ranked {
 			return a, true
 		}
 	}
-	if len(run.Plan.Arms) == 0 {
+	if len(arms) == 0 {
 		return ArmPlan{}, false
 	}
-	return run.Plan.Arms[0], true
+	return arms[0], true
 }

@@ -66,6 +66,8 @@ type ArmPlan struct {
 	SliceS float64 `json:"slice_s,omitempty"`
 	// Overrides are stage -> variant, and server flags, set for all subjects.
 	Overrides map[string]string `json:"overrides,omitempty"`
+	// Faults are the timeline of each trial. An arm that has one is not ranked.
+	Faults []record.FaultPlan `json:"faults,omitempty"`
 	// Pairs are the comparisons, in the order of the table.
 	Pairs []PairPlan `json:"pairs,omitempty"`
 }

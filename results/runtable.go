@@ -12,10 +12,11 @@ import (
 
 // Tables draws a run: what was predicted of it beside what was measured, if
 // anything was; for each ranked arm and load the comparison of CPU per request
-// with the rates beside it, latency with the kernel's counters, the four
-// success rates, and syscalls where they were traced; for each other arm success, tail and waits without a ranking;
-// last the figures that others claimed beside ours. minEffect < 0 takes the
-// plan's.
+// with the rates beside it, latency with the kernel's counters, the four success
+// rates, and syscalls where they were traced; for each other arm success, tail
+// and waits without a ranking, and each second of the trials that had faults;
+// then what the faults did; last the figures that others claimed beside ours.
+// minEffect < 0 takes the plan's.
 func Tables(run *Run, minEffect float64) ([]Table, error) {
 	if minEffect < 0 {
 		minEffect = run.Plan.MinEffect
@@ -44,7 +45,7 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 			continue // not played: the overview says why
 		}
 		for load := range max(1, len(arm.Loads)) {
-			v := view{run: run, arm: arm, load: loadOf(arm, load), trials: trials}
+			v := view{run: run, arm: arm, load: loadOf(arm, load), loadIndex: load, trials: trials}
 			if err := v.sumUp(load); err != nil {
 				return nil, err
 			}
@@ -59,10 +60,17 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 				}
 			} else {
 				waits := v.waitTable()
-				waits.Detail = rankedArms(run) > 0 // elsewhere the waits are the point
+				// In an unranked run the waits are the point, unless there are faults.
+				waits.Detail = rankedArms(run) > 0 || len(arm.Faults) > 0
 				tables = append(tables, v.tailTable(), waits)
+				if len(arm.Faults) > 0 {
+					tables = append(tables, v.secondTables()...)
+				}
 			}
 		}
+	}
+	if faults, ok := faultTable(run, trials); ok {
+		tables = append(tables, faults)
 	}
 	if claims, ok, err := claimsTable(run, trials); err != nil {
 		return nil, err
@@ -105,11 +113,13 @@ func ofCell(all []Comparison, pairs []Pair, arm string, load int) map[string]Com
 
 // view is one arm under one load.
 type view struct {
-	run    *Run
-	arm    ArmPlan
-	load   record.Load
-	trials trialIndex
-	rows   []summary
+	run  *Run
+	arm  ArmPlan
+	load record.Load
+	// loadIndex is that of load among the arm's.
+	loadIndex int
+	trials    trialIndex
+	rows      []summary
 }
 
 func (v *view) sumUp(load int) error {

@@ -36,6 +36,8 @@ type Column struct {
 	Unit  string
 	Left  bool // text; figures are aligned right
 	Extra bool // left out where a terminal has no room for it
+	// Picture is a drawing for people: programs get the figures that it draws.
+	Picture bool
 }
 
 // Cell is one figure or text.
@@ -206,7 +208,7 @@ func (t Table) grid(w io.Writer, r tw.Renderer, width int, text func(Cell) strin
 		lines = append(lines, cells)
 	}
 	if width > 0 && !t.fit(lines, width) {
-		if narrow := t.withoutExtra(); len(narrow.Columns) < len(t.Columns) {
+		if narrow := t.without(func(c Column) bool { return c.Extra }); len(narrow.Columns) < len(t.Columns) {
 			return narrow.grid(w, r, width, text, strike)
 		}
 	}
@@ -247,6 +249,7 @@ func (c Cell) machine() any {
 func RenderCSV(w io.Writer, tables []Table) error {
 	out := csv.NewWriter(w)
 	for _, t := range tables {
+		t = t.without(func(c Column) bool { return c.Picture })
 		header := []string{"table"}
 		for _, c := range t.Columns {
 			name := c.Key
@@ -303,6 +306,7 @@ func RenderJSON(w io.Writer, tables []Table) error {
 		Tables []jsonTable `json:"tables"`
 	}{TableSchema, []jsonTable{}}
 	for _, t := range tables {
+		t = t.without(func(c Column) bool { return c.Picture })
 		j := jsonTable{Title: t.Title, Notes: t.Notes, Rows: []map[string]any{}}
 		for _, c := range t.Columns {
 			j.Columns = append(j.Columns, jsonColumn{c.Key, c.Title, c.Unit})

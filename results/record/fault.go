@@ -21,11 +21,11 @@ type Fault struct {
 	InjectedS *float64 `json:"injected_at_s,omitempty"`
 	HealedS   *float64 `json:"healed_at_s,omitempty"`
 	// Verified says that the fault was seen to bite, Evidence by what, Via by
-	// which means it was injected and Verdict what the fault says of itself.
-	Verified bool              `json:"verified"`
-	Evidence string            `json:"evidence,omitempty"`
-	Via      string            `json:"via,omitempty"`
-	Verdict  map[string]string `json:"verdict,omitempty"`
+	// which means it was injected and Verdict the evidence for programs.
+	Verified bool           `json:"verified"`
+	Evidence string         `json:"evidence,omitempty"`
+	Via      string         `json:"via,omitempty"`
+	Verdict  map[string]any `json:"verdict,omitempty"`
 	// Error is why it could not be injected or undone.
 	Error string `json:"error,omitempty"`
 	// Effect is what all requests felt of it, ByConnection those that went out on
