@@ -158,10 +158,15 @@ func (c *child) counters(ctx context.Context) (map[string]int64, error) {
 	return counters, nil
 }
 
-// stop ends the server with SIGTERM and checks that it ended well; otherwise it
-// is killed. The error says what was wrong. Its folder is removed.
+// stop ends the server, as end does, and removes its folder.
 func (c *child) stop() error {
 	defer c.remove()
+	return c.end()
+}
+
+// end ends the server with SIGTERM and checks that it ended well; otherwise it
+// is killed. The error says what was wrong.
+func (c *child) end() error {
 	died := !c.alive()
 	if !died {
 		_ = c.cmd.Process.Signal(syscall.SIGTERM)
@@ -192,10 +197,19 @@ func (c *child) remove() {
 // stopAll stops children at once, so that the slowest decides how long it
 // takes.
 func stopAll(children []*child) error {
+	err := endAll(children)
+	for _, c := range children {
+		c.remove()
+	}
+	return err
+}
+
+// endAll ends children at once and leaves their folders.
+func endAll(children []*child) error {
 	errs := make([]error, len(children))
 	var group sync.WaitGroup
 	for i, c := range children {
-		group.Go(func() { errs[i] = c.stop() })
+		group.Go(func() { errs[i] = c.end() })
 	}
 	group.Wait()
 	return errors.Join(errs...)

@@ -56,6 +56,7 @@ type draft struct {
 	load   Load
 	blocks int
 	slices int
+	faults []placedFault
 	arms   ast.Node
 }
 
@@ -88,6 +89,7 @@ func (d decoder) scenario(root ast.Node) (*Scenario, error) {
 			})
 		}},
 		{"probes", func(n ast.Node) error { s.Probes = nil; return d.list("probes", d.probe(&s.Probes))(n) }},
+		{"faults", d.faults(&base.faults, "faults")},
 		{"compare", d.pairs(s)},
 		{"shows", d.flag(&s.Shows, "shows")},
 		{"namespace", d.flag(&s.Namespace, "namespace")},
@@ -128,15 +130,18 @@ func (d decoder) finish(s *Scenario, base draft, root ast.Node) error {
 	}
 	if base.arms == nil {
 		s.Arms = []Arm{base.arm("main")}
-		return nil
+		return d.timeline(&s.Arms[0], base.faults)
 	}
 	pairs, err := d.entries(base.arms, "arms")
 	if err != nil {
 		return err
 	}
 	for _, pair := range pairs {
-		arm := base.arm("")
-		if err := d.arm(s, &arm, pair); err != nil {
+		arm, faults := base.arm(""), base.faults
+		if err := d.arm(s, &arm, &faults, pair); err != nil {
+			return err
+		}
+		if err := d.timeline(&arm, faults); err != nil {
 			return err
 		}
 		s.Arms = append(s.Arms, arm)
@@ -152,7 +157,7 @@ func (b draft) arm(name string) Arm {
 		Overrides: map[string]string{}, Sysctls: map[string]string{}}
 }
 
-func (d decoder) arm(s *Scenario, arm *Arm, pair *ast.MappingValueNode) error {
+func (d decoder) arm(s *Scenario, arm *Arm, faults *[]placedFault, pair *ast.MappingValueNode) error {
 	if arm.Name = keyText(pair); !namePattern.MatchString(arm.Name) {
 		return d.errorf(pair.Key, "arms: want a name of small letters, digits and -, have %q", arm.Name)
 	}
@@ -168,6 +173,7 @@ func (d decoder) arm(s *Scenario, arm *Arm, pair *ast.MappingValueNode) error {
 		{"blocks", number(d, &arm.Blocks, what+".blocks", 1, 10000)},
 		{"slices", func(n ast.Node) error { slicesAt = n; return number(d, &arm.Slices, what+".slices", 1, 1000)(n) }},
 		{"ranked", func(n ast.Node) error { ranked, rankedAt = new(bool), n; return d.flag(ranked, what+".ranked")(n) }},
+		{"faults", d.faults(faults, what+".faults")},
 		{"sysctls", d.sysctls(s, arm, what+".sysctls")},
 		{"steer", d.steer(s, arm, what+".steer")},
 		{"rate-limit", d.numberFlag(arm, what, "rate-limit", 0, 1e9)},
@@ -189,10 +195,10 @@ func (d decoder) arm(s *Scenario, arm *Arm, pair *ast.MappingValueNode) error {
 	if ranked == nil {
 		arm.Ranked = !bounded
 	} else if arm.Ranked = *ranked; arm.Ranked && bounded {
-		return d.errorf(rankedAt, "%s.ranked: a load bounded by requests plays as one stretch and cannot be ranked; bound it by slice", what)
+		return d.errorf(rankedAt, "%s.ranked: a load bounded by %s plays as one stretch and cannot be ranked; bound it by slice", what, arm.Load.bound())
 	}
 	if bounded && slicesAt != nil {
-		return d.errorf(slicesAt, "%s.slices: a load bounded by requests plays as one stretch; leave slices out", what)
+		return d.errorf(slicesAt, "%s.slices: a load bounded by %s plays as one stretch; leave slices out", what, arm.Load.bound())
 	}
 	return nil
 }
@@ -223,6 +229,7 @@ func (d decoder) load(to *Load, what string) func(ast.Node) error {
 			{"think", d.duration(&to.Think, sub("think"), 0, time.Minute)},
 			{"seed", number(d, &to.Seed, sub("seed"), 0, 1<<62)},
 			{"clients", d.clients(&to.Clients, sub("clients"))},
+			{"duration", d.duration(&to.Duration, sub("duration"), 10*time.Millisecond, maxLoad)},
 			{"requests", number(d, &to.Requests, sub("requests"), 1, 1e12)},
 			{"requests-per-client", number(d, &to.RequestsPerClient, sub("requests-per-client"), 1, 1e9)},
 			{"metrics", number(d, &to.Metrics, sub("metrics"), 1, 1000)},
@@ -234,8 +241,14 @@ func (d decoder) load(to *Load, what string) func(ast.Node) error {
 		if to.Requests > 0 && to.RequestsPerClient > 0 {
 			return d.errorf(n, "%s: requests and requests-per-client exclude each other", what)
 		}
-		if sliced && to.bounded() {
+		if to.Duration > 0 && (to.Requests > 0 || to.RequestsPerClient > 0) {
+			return d.errorf(n, "%s: duration and a number of requests exclude each other", what)
+		}
+		switch bound := to.bound(); {
+		case sliced && bound == "requests":
 			return d.errorf(n, "%s: slice and a number of requests exclude each other", what)
+		case sliced && bound != "":
+			return d.errorf(n, "%s: slice and duration exclude each other; with a duration the load plays as one stretch", what)
 		}
 		return nil
 	}

@@ -33,6 +33,12 @@ arms:
     load: {clients: 7, requests-per-client: 100, think: 5ms}
     sysctls: {net.ipv4.tcp_abort_on_overflow: 1}
     steer: server
+  broken:
+    load: {duration: 20s, timeout: 10s}
+    faults:
+      - {at: 12s, for: 500ms, partition: {port: 8080, via: iptables, chain: OUTPUT}}
+      - {at: 5s, for: 5s, partition: {port: server, via: nft}}
+      - {at: 10s, for: 2s, partition: }
   plain:
 load: {connection: new, slice: 500ms, deadline: 100ms, timeout: 2s, warmup: 300ms, seed: 9}
 repeat: {blocks: 12, slices: 6}
@@ -50,6 +56,8 @@ func TestDecodeEveryKey(t *testing.T) {
 	ranked, told := base, base
 	ranked.Connection, ranked.Slice, ranked.SameClient, ranked.Metrics = "keep", 300*time.Millisecond, true, 300
 	told.Clients, told.RequestsPerClient, told.Think = []int{7}, 100, 5*time.Millisecond
+	broken := base
+	broken.Duration, broken.Timeout = 20*time.Second, 10*time.Second
 	none := map[string]string{}
 	want := &Scenario{
 		Name: "everything", About: "Every key at once.", File: "f.yaml", Namespace: true,
@@ -60,6 +68,11 @@ func TestDecodeEveryKey(t *testing.T) {
 					"rate-limit": "10000", "sink-delay": "1ms", "max-threads": "100"}},
 			{Name: "told", Load: told, Blocks: 12, Slices: 6, Overrides: none, Steer: true,
 				Sysctls: map[string]string{"net.ipv4.tcp_abort_on_overflow": "1"}},
+			{Name: "broken", Load: broken, Blocks: 12, Slices: 6, Overrides: none, Sysctls: none, Faults: []Fault{
+				{At: 5 * time.Second, For: 5 * time.Second, Name: "partition", Options: map[string]string{"port": "server", "via": "nft"}},
+				{At: 10 * time.Second, For: 2 * time.Second, Name: "partition"},
+				{At: 12 * time.Second, For: 500 * time.Millisecond, Name: "partition", Options: map[string]string{"port": "8080", "via": "iptables", "chain": "OUTPUT"}},
+			}},
 			{Name: "plain", Load: base, Blocks: 12, Slices: 6, Ranked: true, Overrides: none, Sysctls: none},
 		},
 	}
@@ -69,7 +82,10 @@ func TestDecodeEveryKey(t *testing.T) {
 }
 
 func TestDecodeErrorsSayWhere(t *testing.T) {
-	const head = "name: x\nmatrix: {subject: [1, 2]}\n"
+	const (
+		head  = "name: x\nmatrix: {subject: [1, 2]}\n"
+		timed = "load: {duration: 10s}\n"
+	)
 	cases := []struct{ name, yaml, want string }{
 		{"unknown key", head + "repaet: {blocks: 3}\n", `f.yaml:3:1: scenario: unknown key "repaet" (did you mean "repeat"?)`},
 		{"far from any key", head + "x: 1\n", `f.yaml:3:1: scenario: unknown key "x"; it takes name, about`},
@@ -109,6 +125,26 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 		{"sysctl as a path", head + "namespace: true\narms:\n  a: {sysctls: {net.ipv4/../../x: 1}}\n", "want names such as"},
 		{"compare a stranger", head + "compare: [[1, 3]]\n", "compare: 3 is no subject of the matrix"},
 		{"compare a triple", head + "compare: [[1, 2, 3]]\n", "f.yaml:3:11: compare: want pairs"},
+		{"ranked by duration", head + "arms:\n  a:\n    load: {duration: 10s}\n    ranked: true\n", "f.yaml:6:13: arms.a.ranked: a load bounded by its duration"},
+		{"slices of a duration", head + "arms:\n  a:\n    load: {duration: 10s}\n    slices: 2\n", "f.yaml:6:13: arms.a.slices: a load bounded by its duration"},
+		{"duration and requests", head + "load: {requests: 10, duration: 2s}\n", "f.yaml:3:7: load: duration and a number of requests exclude each other"},
+		{"duration and slice", head + "load: {slice: 1s, duration: 2s}\n", "f.yaml:3:7: load: slice and duration exclude each other"},
+		{"faults of slices", head + "faults: [{at: 1s, for: 1s, partition: {}}]\n", "f.yaml:3:10: faults of arm main: a load with faults plays as one stretch of known length; give load.duration"},
+		{"faults of requests", head + timed + "arms:\n  a: {load: {duration: 0s, requests: 9}}\n", "arms.a.load.duration: want a duration from 10ms"},
+		{"unknown fault", head + timed + "faults: [{at: 1s, for: 1s, partitoin: {}}]\n", `f.yaml:4:28: faults: unknown key "partitoin" (did you mean "partition"?)`},
+		{"unknown option", head + timed + "faults: [{at: 1s, for: 1s, partition: {vai: nft}}]\n", `f.yaml:4:40: faults.partition: unknown key "vai" (did you mean "via"?)`},
+		{"unknown value", head + timed + "faults: [{at: 1s, for: 1s, partition: {via: magic}}]\n", `f.yaml:4:39: faults: partition: via "magic": want one of nft`},
+		{"option of another way", head + timed + "faults: [{at: 1s, for: 1s, partition: {chain: OUTPUT}}]\n", `f.yaml:4:39: faults: partition: the chain is chosen with iptables only`},
+		{"port of nobody", head + timed + "faults: [{at: 1s, for: 1s, partition: {port: 99999}}]\n", `f.yaml:4:39: faults: port: want server or a number from 1 to 65535, have 99999`},
+		{"no start", head + timed + "faults: [{for: 1s, partition: {}}]\n", "f.yaml:4:10: faults: the key at is missing"},
+		{"no length", head + timed + "faults: [{at: 1s, partition: {}}]\n", "f.yaml:4:10: faults: the key for is missing"},
+		{"no fault", head + timed + "faults: [{at: 1s, for: 1s}]\n", "f.yaml:4:10: faults: no fault is named; it takes partition"},
+		{"a word as a fault", head + timed + "faults: [partition]\n", `f.yaml:4:10: faults: want a mapping of keys to values, have the text "partition"`},
+		{"past the end", head + timed + "faults: [{at: 5s, for: 6s, partition: {}}]\n", "f.yaml:4:10: faults of arm main: partition ends at 11s, the load at 10s"},
+		{"overlap", head + timed + "faults: [{at: 5s, for: 2s, partition: {}}, {at: 3s, for: 2500ms, partition: {}}]\n",
+			"f.yaml:4:10: faults of arm main: partition begins at 5s, while the one before it lasts until 5.5s; one target has one fault at a time"},
+		{"in an arm", head + timed + "arms:\n  a: {faults: [{at: 9s, for: 2s, partition: {}}]}\n", "f.yaml:5:16: faults of arm a: partition ends at 11s"},
+		{"shorter in an arm", head + timed + "faults: [{at: 5s, for: 2s, partition: {}}]\narms:\n  a: {load: {duration: 6s}}\n", "f.yaml:4:10: faults of arm a: partition ends at 7s, the load at 6s"},
 		{"alias", "name: &n x\nabout: *n\nmatrix: {subject: [1]}\n", "f.yaml:1:7: name: want text, have"},
 	}
 	for _, c := range cases {
@@ -132,7 +168,8 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(full))
-	for _, seed := range []string{"", "name: x", "a: &a [*a]", "{", "? x\n: y", "name: !!binary x", "matrix: {subject: [{}]}", "- - -"} {
+	for _, seed := range []string{"", "name: x", "a: &a [*a]", "{", "? x\n: y", "name: !!binary x", "matrix: {subject: [{}]}", "- - -",
+		"name: x\nmatrix: {subject: [1]}\nload: {duration: 9s}\nfaults: [{at: 1s, for: 1s, partition: {port: 1}}, {at: 2s, for: 0.1s, partition: ~}]"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -145,6 +182,15 @@ func FuzzDecode(f *testing.F) {
 		}
 		if s.Name == "" || len(s.Subjects) == 0 || len(s.Arms) == 0 {
 			t.Errorf("accepted without name, subject or arm: %+v", s)
+		}
+		for _, arm := range s.Arms {
+			var over time.Duration
+			for _, f := range arm.Faults {
+				if f.At < over || f.For <= 0 || f.At+f.For > arm.Load.Duration || arm.Ranked || f.check() != nil {
+					t.Errorf("accepted a timeline that cannot be: %+v", arm)
+				}
+				over = f.At + f.For
+			}
 		}
 	})
 }
@@ -167,7 +213,7 @@ func TestEveryEmbeddedScenarioCanBePlanned(t *testing.T) {
 			t.Errorf("plan %s: %v", s.Name, err)
 		}
 	}
-	if got, want := strings.Join(names, " "), "aa first-look headline overflow phases shows"; got != want {
+	if got, want := strings.Join(names, " "), "aa first-look headline overflow partition phases shows"; got != want {
 		t.Errorf("embedded: %s, want %s", got, want)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mslab/chaos"
 )
 
 // The test binary plays several parts: roleEnv picks one.
@@ -29,6 +31,9 @@ const (
 func TestMain(m *testing.M) {
 	if exit, probed := AnswerProbe(os.Stderr); probed {
 		os.Exit(exit)
+	}
+	if os.Getenv(chaos.ReaperVariable) != "" {
+		os.Exit(reapRole(os.Args[1:]))
 	}
 	switch os.Getenv(roleEnv) {
 	case rolePlay:
@@ -137,13 +142,25 @@ func playRole(args []string) int {
 	if err == nil {
 		var p *Plan
 		if p, err = NewPlan(s, Options{}); err == nil {
-			_, _, err = Run(ctx, p, Play{Executable: args[1], Dir: args[2], Progress: os.Stderr})
+			_, _, err = Run(ctx, p, Play{Executable: args[1], Dir: args[2], Progress: os.Stderr, Reaper: []string{"reap"}})
 		}
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return 130
 	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// reapRole is the reaper of the faults that this binary injects.
+func reapRole(args []string) int {
+	if len(args) != 2 || args[0] != "reap" {
+		return 2
+	}
+	if err := chaos.Reap(args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

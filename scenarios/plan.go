@@ -50,6 +50,7 @@ type armPlay struct {
 	steer    bool
 	flags    map[string]string
 	traced   bool // each subject's syscalls, after the blocks and under the first load
+	faults   []Fault
 }
 
 // player is a subject in an arm.
@@ -223,7 +224,7 @@ func underShows(base Arm, shows server.Shows, keepClients bool) Arm {
 
 // addArm adds an arm to the record and to what is played.
 func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.PairPlan) error {
-	play := armPlay{name: arm.Name, blocks: arm.Blocks, slices: arm.Slices, sysctls: arm.Sysctls, steer: arm.Steer, flags: arm.Overrides}
+	play := armPlay{name: arm.Name, blocks: arm.Blocks, slices: arm.Slices, sysctls: arm.Sysctls, steer: arm.Steer, flags: arm.Overrides, faults: arm.Faults}
 	entry := results.ArmPlan{Name: arm.Name, About: arm.About, Ranked: arm.Ranked, Blocks: arm.Blocks,
 		Overrides: arm.Overrides}
 	if arm.Load.bounded() {
@@ -232,6 +233,9 @@ func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.P
 		entry.SliceS = arm.Load.Slice.Seconds()
 	}
 	entry.Slices = play.slices
+	for _, f := range arm.Faults {
+		entry.Faults = append(entry.Faults, f.record())
+	}
 	if arm.Ranked {
 		entry.Pairs = pairs
 		play.traced = slices.Contains(p.probes, probeSyscalls) && arm.Blocks > 0
@@ -285,8 +289,11 @@ func (l Load) record(slices int) record.Load {
 		ThinkNS: int64(l.Think), DeadlineNS: int64(l.Deadline), TimeoutNS: int64(l.Timeout),
 		Metrics: l.Metrics, Seed: l.Seed,
 	}
-	if !l.bounded() {
+	switch l.bound() {
+	case "":
 		out.DurationS = l.Slice.Seconds() * float64(slices)
+	case "its duration":
+		out.DurationS = l.Duration.Seconds()
 	}
 	return out
 }
@@ -371,8 +378,11 @@ func (a armPlay) blockDuration() time.Duration {
 
 // duration is the length of one stretch, estimated where requests bound it.
 func (l Load) duration() time.Duration {
-	if !l.bounded() {
+	switch l.bound() {
+	case "":
 		return l.Slice
+	case "its duration":
+		return l.Duration
 	}
 	clients := float64(l.Clients[0])
 	each := float64(l.RequestsPerClient)
@@ -432,6 +442,16 @@ func (a armPlay) describeLoads() string {
 		return out + fmt.Sprintf("%d requests each", load.RequestsPerClient)
 	case load.Requests > 0:
 		return out + fmt.Sprintf("%d requests", load.Requests)
+	case load.Duration > 0:
+		return out + load.Duration.String() + " long" + describeFaults(a.faults)
 	}
 	return out + fmt.Sprintf("%d slices of %s", a.slices, load.Slice)
+}
+
+func describeFaults(faults []Fault) string {
+	var b strings.Builder
+	for _, f := range faults {
+		fmt.Fprintf(&b, ", %s from %s to %s", f.Name, f.At, f.At+f.For)
+	}
+	return b.String()
 }

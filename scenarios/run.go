@@ -22,6 +22,10 @@ type Play struct {
 	// runs, named by the scenario and the time.
 	Dir  string
 	Tool record.Tool
+	// Reaper is the command line, without the program, of the hidden command that
+	// heals the faults of a run that was killed; see chaos.Options. Plans without
+	// faults do without.
+	Reaper []string
 	// Predictions are stored with the run before its first trial is played.
 	Predictions []results.Prediction
 	// Progress gets lines for the user; nil is silent. Live writes one line over

@@ -56,6 +56,9 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 			return "", nil, fmt.Errorf("run %s: %w", plan.Record.Scenario, err)
 		}
 	}
+	if err := plan.tryFaults(ctx); err != nil {
+		return "", nil, fmt.Errorf("run %s: %w", plan.Record.Scenario, err)
+	}
 	release, err := r.claimCores()
 	if err != nil {
 		return "", nil, err
@@ -194,6 +197,9 @@ type cell struct {
 	parts  []*record.Record
 	faults []string // why the trial is invalid besides what its parts say
 
+	timeline *timeline // nil where the arm has no faults, and before it plays
+	felled   bool      // its server ended under a fault that bit
+
 	taken     disturbance // by others, during the slices
 	underLoad time.Duration
 }
@@ -206,9 +212,13 @@ func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error
 	}
 	turns := order(r.rng, len(cells), arm.slices)
 	played, err := r.slices(ctx, arm, cells, turns, arm.loads[load], block)
-	stopErr := stopAll(childrenOf(cells))
-	if stopErr != nil {
+	children := childrenOf(cells)
+	if stopErr := endAll(children); stopErr != nil {
 		r.note(fmt.Sprintf("Arm %s, block %d: %v.", arm.name, block, stopErr))
+	}
+	err = errors.Join(err, r.settle(cells))
+	for _, c := range children {
+		c.remove()
 	}
 	entry := results.Played{Arm: arm.name, Block: block, Load: load}
 	for _, i := range turns[:played] {
@@ -248,6 +258,9 @@ func childrenOf(cells []*cell) []*child {
 // many had their turn.
 func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns []int, load Load, block int) (played int, err error) {
 	for _, c := range cells {
+		if c.timeline, err = r.newTimeline(arm.faults); err != nil {
+			return 0, err
+		}
 		if err := r.warm(ctx, c, load); err != nil {
 			return 0, err
 		}
@@ -302,7 +315,11 @@ func (r *runner) keep(arm *armPlay, cells []*cell, block int) error {
 func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 	trial.Tool = r.play.Tool
 	trial.Incomplete = trial.Incomplete || len(c.parts) < arm.slices && c.child.failed == ""
-	if c.child.failed != "" {
+	switch {
+	case c.felled:
+		trial.Verdict.Comparable = false
+		trial.Verdict.Reasons = append(trial.Verdict.Reasons, c.child.failed)
+	case c.child.failed != "":
 		c.faults = append(c.faults, c.child.failed)
 	}
 	// A single stretch has been asked by the generator.

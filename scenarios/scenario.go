@@ -43,15 +43,17 @@ type Arm struct {
 	Blocks int
 	Slices int // a subject's slices in a block
 	Ranked bool
+	Faults []Fault // in the order of time; each over before the next
 }
 
 // Load is what an arm offers.
 type Load struct {
 	Clients    []int // each number is a load of its own
 	Connection loadgen.Connection
-	// Slice is the length of a slice. It is not used where Requests or
+	// Slice is the length of a slice. It is not used where Duration, Requests or
 	// RequestsPerClient bound the load, which then plays as one stretch.
 	Slice             time.Duration
+	Duration          time.Duration
 	Requests          int64
 	RequestsPerClient int64
 	Think             time.Duration
@@ -63,8 +65,21 @@ type Load struct {
 	SameClient        bool // all connections are one client to the limiter
 }
 
-// bounded says that a number of requests ends the load, not a time.
-func (l Load) bounded() bool { return l.Requests > 0 || l.RequestsPerClient > 0 }
+// bounded says that the load has a bound of its own and plays as one stretch,
+// not in slices.
+func (l Load) bounded() bool { return l.bound() != "" }
+
+// bound names what bounds a load that plays as one stretch, "" where it is
+// sliced.
+func (l Load) bound() string {
+	switch {
+	case l.Requests > 0 || l.RequestsPerClient > 0:
+		return "requests"
+	case l.Duration > 0:
+		return "its duration"
+	}
+	return ""
+}
 
 const (
 	// maxSlice is the longest slice: the machine's speed changes for tens of

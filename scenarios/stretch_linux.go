@@ -24,7 +24,10 @@ func (l Load) offer(url string) loadgen.Plan {
 		Connection: l.Connection, Think: l.Think, Deadline: l.Deadline, Timeout: l.Timeout, Seed: l.Seed,
 		SpreadSources: true,
 	}
-	if !l.bounded() {
+	switch {
+	case l.Duration > 0:
+		p.Duration = l.Duration
+	case !l.bounded():
 		p.Duration = l.Slice
 	}
 	if l.SameClient {
@@ -41,6 +44,9 @@ func (r *runner) warm(ctx context.Context, c *cell, load Load) error {
 	}
 	p := load.offer(c.child.url)
 	p.Requests, p.RequestsPerClient, p.Duration = 0, 0, load.Warmup
+	if c.timeline != nil {
+		p.Ledger = &c.timeline.warm
+	}
 	if _, err := loadgen.Run(ctx, p); err != nil {
 		return fmt.Errorf("warm %s: %w", c.child.name, err)
 	}
@@ -83,8 +89,8 @@ func drain(ctx context.Context, c *child, processed int64) (map[string]int64, er
 	}
 }
 
-// stretch plays one slice, or the whole of a load bounded by requests, and asks
-// the kernel and the server what it cost. It returns nil where the server was
+// stretch plays one slice, or the whole of a load that has a bound of its own,
+// with its faults, and asks the kernel and the server what it cost. It returns nil where the server was
 // lost.
 func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) (*record.Record, error) {
 	calibration := results.Calibrate()
@@ -101,7 +107,12 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	var sending, drained time.Time
 	offer := load.offer(c.child.url)
 	offer.Started, offer.Drained = func() { sending = time.Now() }, func() { drained = time.Now() }
+	endFaults := func() {}
+	if c.timeline != nil {
+		endFaults = c.timeline.join(ctx, c.child, &offer)
+	}
 	part, err := loadgen.Run(ctx, offer)
+	endFaults()
 	wall := time.Since(start)
 	var threads int64
 	if sampler != nil {
@@ -112,9 +123,17 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	}
 	if err := r.account(ctx, c, part, before, threads, wall); err != nil {
 		if ctx.Err() == nil {
-			return nil, c.lost(ctx, err)
+			if err := c.lost(ctx, err); err != nil || !c.timeline.bit() {
+				return nil, err
+			}
+			c.felled = true // by its faults: that is what was to be seen
+		} else {
+			part.Incomplete = true // what the generator saw is kept
 		}
-		part.Incomplete = true // what the generator saw is kept
+	}
+	if c.timeline != nil {
+		part.Faults = c.timeline.measure(load.Deadline, ctx.Err() == nil && c.child.alive())
+		c.faults = append(c.faults, c.timeline.amiss()...)
 	}
 	slice := record.Slice{
 		Order: position, OffsetS: sending.Sub(r.run.Started).Seconds(), DurationS: drained.Sub(sending).Seconds(),

@@ -203,7 +203,7 @@ func parsePhases(text string) ([]string, error) {
 // an interruption cut short is printed too.
 func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o runOptions) error {
 	dir, run, err := scenarios.Run(ctx, plan, scenarios.Play{
-		Dir: o.dir, Tool: toolVersion(), Progress: stderr, Live: isTerminal(stderr),
+		Dir: o.dir, Tool: toolVersion(), Progress: stderr, Live: isTerminal(stderr), Reaper: chaosOptions(stderr).Reaper,
 	})
 	if run == nil {
 		return err
