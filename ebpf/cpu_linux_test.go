@@ -37,7 +37,7 @@ func TestBurner(t *testing.T) {
 			for range 2 {
 				pair.Go(func() { // its thread ends with it
 					runtime.LockOSThread()
-					burnFor(300 * time.Microsecond)
+					runtime.KeepAlive(burnFor(300 * time.Microsecond))
 				})
 			}
 			pair.Wait()
@@ -53,7 +53,7 @@ func TestBurner(t *testing.T) {
 		all.Go(func() {
 			runtime.LockOSThread()
 			for time.Now().Before(end) {
-				burnFor(200 * time.Microsecond)
+				runtime.KeepAlive(burnFor(200 * time.Microsecond))
 				time.Sleep(100 * time.Microsecond)
 			}
 		})
