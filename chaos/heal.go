@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -98,7 +99,29 @@ func HealAll(ctx context.Context, dir string, o HealOptions) ([]Outcome, error) 
 	for _, d := range bad {
 		outcomes = append(outcomes, healDamaged(ctx, dir, d, o.Clear))
 	}
-	return outcomes, nil
+	return outcomes, removeUnfinished(dir)
+}
+
+// removeUnfinished removes what was left of writing entries by processes that are
+// gone, and their reapers with them: nothing was injected by then.
+func removeUnfinished(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	for _, file := range files {
+		id, ok := unfinishedID(file.Name())
+		if owner, named := ownerOf(id); !ok || !named || alive(owner) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, file.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an entry of the journal that was never complete: %w", err)
+		}
+	}
+	return nil
 }
 
 // healEntry heals an entry; there is false where somebody else just did.

@@ -112,25 +112,41 @@ func Dir() string {
 // openFolder makes the journal's folder, and refuses one that others could have
 // laid out or can write to: what it holds is undone with this user's rights.
 func openFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the journal's folder: %w; set XDG_RUNTIME_DIR to a folder that can be written", err)
+	for _, folder := range foldersOf(dir) {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("make the journal's folder: %w; set XDG_RUNTIME_DIR to a folder that can be written", err)
+		}
+		// Before anything is made below it: it may be a link of somebody else's.
+		if err := checkPrivate(folder); err != nil {
+			return err
+		}
 	}
-	return checkFolder(dir)
+	return nil
 }
 
+// foldersOf are the folders that must be this user's alone, outer one first.
+func foldersOf(dir string) []string { return []string{filepath.Dir(dir), dir} }
+
 func checkFolder(dir string) error {
-	for _, folder := range []string{dir, filepath.Dir(dir)} {
-		info, err := os.Lstat(folder)
-		if err != nil {
-			return fmt.Errorf("look at the journal's folder: %w", err)
+	for _, folder := range foldersOf(dir) {
+		if err := checkPrivate(folder); err != nil {
+			return err
 		}
-		status, ok := info.Sys().(*syscall.Stat_t)
-		switch {
-		case !info.IsDir() || ok && int(status.Uid) != os.Getuid():
-			return fmt.Errorf("use the journal in %s: %s is no folder of this user's; remove it or set XDG_RUNTIME_DIR", dir, folder)
-		case info.Mode().Perm()&0o022 != 0:
-			return fmt.Errorf("use the journal in %s: others can write to %s; run chmod 700 on it", dir, folder)
-		}
+	}
+	return nil
+}
+
+func checkPrivate(folder string) error {
+	info, err := os.Lstat(folder)
+	if err != nil {
+		return fmt.Errorf("look at the journal's folder: %w", err)
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir() || ok && int(status.Uid) != os.Getuid():
+		return fmt.Errorf("keep a journal in %s: it is no folder of this user's; remove it or set XDG_RUNTIME_DIR", folder)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("keep a journal in %s: others can write to it; run chmod 700 on it", folder)
 	}
 	return nil
 }
@@ -165,6 +181,13 @@ func entryName(dir, id string) string { return filepath.Join(dir, id+".json") }
 
 // A name that begins with a dot is no entry.
 func temporaryName(dir, id string) string { return filepath.Join(dir, "."+id+".tmp") }
+
+// unfinishedID is the id in a temporary name.
+func unfinishedID(file string) (id string, ok bool) {
+	rest, dot := strings.CutPrefix(file, ".")
+	id, tmp := strings.CutSuffix(rest, ".tmp")
+	return id, dot && tmp
+}
 
 func writeSynced(name string, text []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)

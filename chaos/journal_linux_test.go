@@ -217,6 +217,47 @@ func TestFolderOfOthers(t *testing.T) {
 	}
 }
 
+// TestNothingIsMadeBelowALink has somebody lay a link where the journal's folder
+// comes.
+func TestNothingIsMadeBelowALink(t *testing.T) {
+	dir := t.TempDir()
+	victim, link := filepath.Join(dir, "victim"), filepath.Join(dir, "mslab-0")
+	if err := errors.Join(os.Mkdir(victim, 0o700), os.Symlink(victim, link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := openFolder(filepath.Join(link, "chaos")); err == nil {
+		t.Error("opened")
+	}
+	if made, err := os.ReadDir(victim); err != nil || len(made) != 0 {
+		t.Errorf("made %v, %v", made, err)
+	}
+}
+
+// TestUnfinishedEntriesAreRemoved has a process die, its reaper with it, while it
+// writes an entry, and another one write.
+func TestUnfinishedEntriesAreRemoved(t *testing.T) {
+	dir := journal(t)
+	gone := plant(t, dir, nil)
+	own, err := newEntry(fakeSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{gone.ID, own.ID} {
+		if err := os.WriteFile(temporaryName(dir, id), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(entryName(dir, gone.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if healed, err := HealAll(t.Context(), dir, HealOptions{}); err != nil || len(healed) != 0 {
+		t.Errorf("%v, %v", healed, err)
+	}
+	if left := entriesIn(t, dir); len(left) != 1 || left[0] != filepath.Base(temporaryName(dir, own.ID)) {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // stranger is a user that no test runs as.
 const stranger = 65533
 
