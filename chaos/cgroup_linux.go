@@ -24,8 +24,9 @@ type memoryGroup struct {
 	dir   string
 }
 
-// chooseGroup finds where a group of ours can hold the process, and the folder of the process' present group. It only reads, so that what
-// it finds can be written down before anything is made.
+// chooseGroup finds where a group of ours can hold the process, and the folder of
+// the process' present group. It only reads, so that what it finds can be written
+// down before anything is made.
 func chooseGroup(pid int, id string) (group memoryGroup, former string, err error) {
 	mounts, err := procfs.GetMounts()
 	if err != nil {
@@ -347,6 +348,10 @@ func (g memoryGroup) empty(former string) error {
 		return err
 	}
 	for _, pid := range pids {
+		if pid == 0 { // and to the kernel 0 is whoever writes it
+			err = errors.Join(err, fmt.Errorf("empty cgroup %s: a process of another process namespace is in it, which cannot be moved from here", g.dir))
+			continue
+		}
 		if former == "" {
 			err = errors.Join(err, killMember(pid))
 			continue

@@ -219,3 +219,21 @@ func TestWatchEndsWithClose(t *testing.T) {
 		t.Errorf("%d OOM events of an empty group", n)
 	}
 }
+
+// TestProcessOutOfSightStays has a group list a process of another process
+// namespace, by 0: written to another group that would move the writer.
+func TestProcessOutOfSightStays(t *testing.T) {
+	group, former := t.TempDir(), t.TempDir()
+	procs := filepath.Join(former, "cgroup.procs")
+	if err := errors.Join(os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte("0\n"), 0o600), os.WriteFile(procs, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{former, ""} {
+		if err := (memoryGroup{memoryV1, group}).empty(to); err == nil || !strings.Contains(err.Error(), "another process namespace") {
+			t.Errorf("to %q: %v", to, err)
+		}
+	}
+	if moved, err := os.ReadFile(procs); err != nil || len(moved) != 0 {
+		t.Errorf("moved %q, %v", moved, err)
+	}
+}
