@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -81,12 +82,14 @@ func (w *work) effect(change func() error) error {
 }
 
 // command returns a command that the reaper waits for, so that it never heals
-// while the command of a process that was killed is still injecting.
+// while the command of a process that was killed is still injecting. Ctrl-C, which
+// heals, does not reach it: it would end a command that heals too.
 func (w *work) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	if w.hold != nil {
 		cmd.ExtraFiles = []*os.File{w.hold}
 	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second
 	return cmd
 }
@@ -196,7 +199,7 @@ func (w *work) record(ctx context.Context, f Fault) error {
 			continue
 		}
 		if other.overlaps(w.Entry) {
-			return usagef("%s: it has a fault already: %s; see mslab chaos status", w.Target, other)
+			return usagef("%s: it has a fault already: %s, which mslab chaos heal --all ends", w.Target, other)
 		}
 		if other.NetNS == w.NetNS {
 			w.others = append(w.others, other)
