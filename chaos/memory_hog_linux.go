@@ -144,8 +144,11 @@ func (h *hog) awaitReady(ctx context.Context) error {
 	}
 	_ = h.tells.SetReadDeadline(limit) // a pipe has deadlines
 	answer := make([]byte, 1)
-	if _, err := io.ReadFull(h.tells, answer); err != nil || answer[0] != hogReady {
-		return fmt.Errorf("it did not answer: %w", errors.Join(err))
+	if _, err := io.ReadFull(h.tells, answer); err != nil {
+		return fmt.Errorf("it did not answer: %w", err)
+	}
+	if answer[0] != hogReady {
+		return fmt.Errorf("it answered %q, not that it is ready", answer)
 	}
 	return nil
 }
@@ -216,11 +219,9 @@ func (h *hog) facts(p hogProgress, at memoryReading, killed bool, elsewhere int6
 			p.blocks, h.asked.blocks, formatSize(h.asked.blockSize), formatSize(h.asked.limit))},
 		{"limit_hits", at.Hits, "the limit was reached " + times(at.Hits)},
 	}
-	select {
-	case first := <-h.watch.first:
+	if first, ok := h.firstEvent(at); ok {
 		after := first.Sub(h.begun)
 		facts = append(facts, Fact{"oom_event_ns", after.Nanoseconds(), "out of memory after " + milliseconds(after)})
-	default:
 	}
 	dead := h.dead.Sub(h.begun)
 	words := "killed by the OOM killer after " + milliseconds(dead)
@@ -238,6 +239,28 @@ func (h *hog) facts(p hogProgress, at memoryReading, killed bool, elsewhere int6
 		facts = append(facts, Fact{"dead_ns", dead.Nanoseconds(), ""})
 	}
 	return append(facts, Fact{"oom_kills_elsewhere", elsewhere, fmt.Sprintf("processes killed elsewhere meanwhile: %d", elsewhere)})
+}
+
+// eventWithin is for an event that the kernel has sent, on a machine that is busy.
+const eventWithin = time.Second
+
+// firstEvent is when the group ran out of memory; where nobody was killed it may
+// never have.
+func (h *hog) firstEvent(at memoryReading) (first time.Time, ok bool) {
+	if at.OOMKills == 0 {
+		select {
+		case first = <-h.watch.first:
+			return first, true
+		default:
+			return first, false
+		}
+	}
+	select {
+	case first = <-h.watch.first:
+		return first, true
+	case <-time.After(eventWithin):
+		return first, false
+	}
 }
 
 func milliseconds(d time.Duration) string {
