@@ -417,7 +417,7 @@ func planSqueeze(s Spec, m memorySpec, state memoryState) Plan {
 	inject.mkdir()
 	if g.files.version == 1 {
 		inject.echo("3", "memory.move_charge_at_immigrate")
-		inject.lines[len(inject.lines)-1] += " || true # before Linux 6.13"
+		inject.lines[len(inject.lines)-1] += " || true # before 6.13"
 	}
 	inject.echo(pid, "cgroup.procs")
 	if m.pause && g.files.version == 1 {

@@ -118,10 +118,12 @@ func connectTo(ctx context.Context, address netip.AddrPort, wait time.Duration) 
 
 // Before a partition a connection gets three times beforeWait, for a server that
 // is busy; a SYN that was lost is sent again after 1 s. While it is cut off, a
-// connection that would be made is made within microseconds.
+// connection that would be made is made within microseconds, so that a short
+// fault is checked for as long as it lasts, and for leastWait at least.
 const (
 	beforeWait = 500 * time.Millisecond
 	duringWait = 100 * time.Millisecond
+	leastWait  = 10 * time.Millisecond
 )
 
 // probeBefore finds the address to try, and what it answers before the fault.
@@ -154,10 +156,10 @@ func probeBefore(ctx context.Context, t Target) (netip.AddrPort, answer, error) 
 }
 
 // judge tells whether a partition bit: nobody answers, and packets were dropped.
-func judge(address netip.AddrPort, before, during answer, dropped uint64) (bool, []Fact) {
+func judge(address netip.AddrPort, before, during answer, wait time.Duration, dropped uint64) (bool, []Fact) {
 	facts := []Fact{
 		{"probe_before", string(before), fmt.Sprintf("before, %s: %s", address, before)},
-		{"probe_during", string(during), fmt.Sprintf("cut off, for %s: %s", duringWait, during)},
+		{"probe_during", string(during), fmt.Sprintf("cut off, for %s: %s", wait.Round(time.Millisecond), during)},
 		{"packets_dropped_at_check", dropped, fmt.Sprintf("packets dropped by then: %d", dropped)},
 	}
 	return during == answerNone && dropped > 0, facts

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +52,8 @@ func planPartition(_ context.Context, s Spec) (Plan, error) {
 }
 
 func planNft(s Spec, id string) Plan {
-	flags, match := "{ flags owner; }", fmt.Sprint(s.Target.Port)
+	// A semicolon is escaped from the shell.
+	flags, match := `{ flags owner\; }`, fmt.Sprint(s.Target.Port)
 	p := Plan{}
 	if s.Options["via"] == viaLease {
 		flags, match = "", "@"+nftSet
@@ -59,10 +62,10 @@ func planNft(s Spec, id string) Plan {
 	p.Inject = append(p.Inject, strings.TrimSpace("nft add table "+table+" "+flags))
 	if s.Options["via"] == viaLease {
 		p.Inject = append(p.Inject,
-			fmt.Sprintf("nft add set %s %s { type inet_service; flags timeout; }", table, nftSet),
+			fmt.Sprintf(`nft add set %s %s { type inet_service\; flags timeout\; }`, table, nftSet),
 			fmt.Sprintf("nft add element %s %s { %d timeout %s }", table, nftSet, s.Target.Port, nftLease))
 	}
-	p.Inject = append(p.Inject, fmt.Sprintf("nft add chain %s %s { type filter hook input priority raw; }", table, nftChain))
+	p.Inject = append(p.Inject, fmt.Sprintf(`nft add chain %s %s { type filter hook input priority raw\; }`, table, nftChain))
 	for _, f := range flows(s) {
 		rule := ""
 		if a := s.Target.Address; !a.IsValid() || a.IsLoopback() {
@@ -82,7 +85,7 @@ func planNft(s Spec, id string) Plan {
 		p.Inject = append(p.Inject, fmt.Sprintf("nft add rule %s %s%s tcp %s %s counter drop", table, nftChain, rule, way, match))
 	}
 	p.Undo = []string{"nft delete table " + table}
-	p.Notes = []string{"Sent by netlink, without the command nft. The kernel removes the table with the socket that owns it, so also after kill -9."}
+	p.Notes = []string{"Sent by netlink, without the command nft, at whose end the table would vanish: the kernel removes it with the socket that owns it, so also after kill -9."}
 	if s.Options["via"] == viaLease {
 		p.Notes = []string{fmt.Sprintf("Sent by netlink, without the command nft. The element is renewed every %s: without its process the rule drops nothing after %s.", nftRenewal, nftLease)}
 	}
@@ -102,12 +105,20 @@ func planIptables(s Spec, id string) (Plan, error) {
 		return p, nil // without rights the system is not looked at
 	}
 	if !strings.Contains(","+state[stateChains]+",", ","+s.Options["chain"]+",") {
-		p.Undo = append(p.Undo, "delete the chain "+s.Options["chain"]+" of the table filter, which iptables makes")
+		p.Undo = append(p.Undo, fmt.Sprintf("nft delete chain %s filter %s # if iptables has made it", nftFamily(family), s.Options["chain"]))
 	}
 	if state[stateTable] == "false" {
-		p.Undo = append(p.Undo, "delete the table filter, which iptables makes")
+		p.Undo = append(p.Undo, fmt.Sprintf("nft delete table %s filter # if iptables has made it", nftFamily(family)))
 	}
 	return p, nil
+}
+
+// nftFamily is what the command nft calls a family that iptables works on.
+func nftFamily(family nftables.TableFamily) string {
+	if family == nftables.TableFamilyIPv6 {
+		return "ip6"
+	}
+	return "ip"
 }
 
 func preparePartition(_ context.Context, w *work) error {
@@ -143,7 +154,8 @@ func injectPartition(ctx context.Context, w *work) error {
 
 func verifyPartition(ctx context.Context, w *work) (bool, []Fact, error) {
 	p := w.live.(*partitioned)
-	during, err := connectTo(ctx, p.address, duringWait)
+	wait := w.checkWait()
+	during, err := connectTo(ctx, p.address, wait)
 	if err != nil {
 		return false, nil, err
 	}
@@ -151,8 +163,17 @@ func verifyPartition(ctx context.Context, w *work) (bool, []Fact, error) {
 	if err != nil {
 		return false, nil, err
 	}
-	bit, facts := judge(p.address, p.before, during, dropped)
+	bit, facts := judge(p.address, p.before, during, wait, dropped)
 	return bit, facts, nil
+}
+
+// checkWait is for how long a connection is tried while the port is cut off: not
+// beyond the fault's own time, where that allows for a check at all.
+func (w *work) checkWait() time.Duration {
+	if w.Duration == 0 {
+		return duringWait
+	}
+	return min(duringWait, max(leastWait, w.Duration-time.Since(w.span.end)))
 }
 
 func (w *work) droppedPackets(ctx context.Context, p *partitioned) (uint64, error) {

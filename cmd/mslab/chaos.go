@@ -229,7 +229,9 @@ func (o *faultOptions) run(ctx context.Context, stdout, stderr io.Writer, args [
 	if o.duration > 0 {
 		until = fmt.Sprintf("until %s (Ctrl-C heals at once)", status.InjectedAt.Add(o.duration).Local().Format(time.TimeOnly))
 	}
-	fmt.Fprintf(stderr, "%s of %s is in force %s\n", o.fault.Name, found.target, until)
+	if o.aim() != chaos.AimNone { // a target of its own has met its end by now
+		fmt.Fprintln(stderr, results.Wrap(fmt.Sprintf("%s of %s is in force %s", o.fault.Name, found.target, until)))
+	}
 	<-injection.Done()
 	healed := injection.Heal(context.WithoutCancel(ctx))
 	status = injection.Status()
@@ -279,17 +281,25 @@ func (o *faultOptions) dry(ctx context.Context, stdout io.Writer, s chaos.Spec, 
 	return nil
 }
 
+// printCommands breaks long lines as a shell does: a backslash goes on with a
+// command, a comment ends with its line.
 func printCommands(w io.Writer, commands []string) {
-	const margin = 80 - len("    ") - len(` \`)
+	const margin = 80 - len(` \`)
 	for _, c := range commands {
-		line := ""
+		line, next, end := "", "    ", ` \`
 		for word := range strings.FieldsSeq(c) {
+			if strings.HasPrefix(word, "#") {
+				next, end = "    # ", ""
+			}
 			switch {
 			case line == "":
 				line = "  " + word
+			case len(line)+1+len(word) > margin && word == "#":
+				fmt.Fprintln(w, line)
+				line = "    #"
 			case len(line)+1+len(word) > margin:
-				fmt.Fprintln(w, line+` \`)
-				line = "    " + word
+				fmt.Fprintln(w, line+end)
+				line = next + word
 			default:
 				line += " " + word
 			}
