@@ -35,13 +35,13 @@ func faultsTable(ctx context.Context) results.Table {
 	t := results.Table{
 		Columns: []results.Column{
 			{Key: "fault", Title: "fault", Left: true},
-			{Key: "works", Title: "works here", Left: true},
+			{Key: "works", Title: "works", Left: true},
 			{Key: "about", Title: "what it does, what it takes", Left: true},
 		},
 		Notes: []string{"Tried here and now, without changing anything."},
 	}
 	for _, f := range chaos.Faults() {
-		first := ""
+		said := "" // the other ways often lack the same
 		for i, via := range f.Ways() {
 			name, about := f.Name, f.About+"; takes "+f.Needs
 			if i > 0 {
@@ -49,13 +49,12 @@ func faultsTable(ctx context.Context) results.Table {
 			}
 			works := "yes"
 			if err := f.TryVia(ctx, via); err != nil {
-				works = "no: " + oneLine(err.Error())
-			}
-			switch {
-			case i == 0:
-				first = works
-			case works == first && works != "yes":
-				works = "no: for the same reason"
+				works = "no"
+				// A reason may hold words, such as paths, that no column has room for.
+				if why := oneLine(err.Error()); why != said {
+					t.Notes = append(t.Notes, name+": "+why)
+					said = why
+				}
 			}
 			t.Rows = append(t.Rows, []results.Cell{results.TextCell(name), results.TextCell(works), results.TextCell(about)})
 		}

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
@@ -332,5 +333,30 @@ func TestPartitionAsNobody(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestFaultsFitTheTerminal lists the faults where nothing works, for reasons with
+// long words in them.
+func TestFaultsFitTheTerminal(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root, to become another user")
+	}
+	cmd := exec.Command(openCopy(t), "chaos", "list")
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), "GORACE="+noExitSleep)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if words := strings.Fields(line); len(words) > 1 && utf8.RuneCountInString(strings.TrimRight(line, "\n")) > 80 { // a word alone cannot be broken
+			t.Errorf("over 80 columns: %s", line)
+		}
+	}
+	for _, fault := range []string{"partition", "memory"} {
+		if !strings.Contains(string(out), fmt.Sprintf("\n%s: ", fault)) {
+			t.Errorf("no reason for %s in\n%s", fault, out)
+		}
 	}
 }
