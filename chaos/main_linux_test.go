@@ -97,6 +97,7 @@ func inNamespace(t *testing.T) bool {
 	if inside(t) {
 		return true
 	}
+	t.Parallel()           // what it does it does in there, and mostly waits
 	runtime.LockOSThread() // its death would kill the child
 	defer runtime.UnlockOSThread()
 	cmd := again(t, "/proc/self/exe")
@@ -120,6 +121,7 @@ func inUserNamespace(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		t.Skip("takes root, to become another user")
 	}
+	t.Parallel()
 	for _, tool := range []string{"setpriv", "unshare"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skip(err)

@@ -46,7 +46,6 @@ func TestKilledMemoryTool(t *testing.T) {
 	}
 	x, dir := startTarget(t), journal(t)
 	former := groupOf(t, x.pid())
-	before := len(groupsOfOurs(t))
 	whole := time.Duration(0) // from the start of the tool to its injection
 	var slowest time.Duration
 	injected, hit := 0, 0
@@ -76,7 +75,7 @@ func TestKilledMemoryTool(t *testing.T) {
 		_ = cmd.Process.Kill()
 		killed := time.Now()
 		eventually(t, 2*time.Second, "nothing is left after a kill", func() bool {
-			return len(groupsOfOurs(t)) == before && len(entriesIn(t, dir)) == 0 && groupOf(t, x.pid()) == former
+			return len(groupsOf(t, cmd.Process.Pid)) == 0 && len(entriesIn(t, dir)) == 0 && groupOf(t, x.pid()) == former
 		})
 		slowest = max(slowest, time.Since(killed))
 		if waits {

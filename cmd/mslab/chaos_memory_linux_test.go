@@ -116,7 +116,9 @@ func TestSqueezeOfALiveServer(t *testing.T) {
 	warm := func() *record.Record {
 		t.Helper()
 		cmd, _, stderr := start(t, dir, "load", "-c", "4", "-d", "1s", "--metrics", "200", "-o", "record.json")
-		if err := cmd.Wait(); err != nil {
+		// On a machine that is busy the measurement may be invalid, which is no matter
+		// here.
+		if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() != exitInvalid {
 			t.Fatalf("load: %v: %s", err, stderr)
 		}
 		return readRecordFile(t, filepath.Join(dir, "record.json"))
@@ -125,16 +127,18 @@ func TestSqueezeOfALiveServer(t *testing.T) {
 
 	// What is written to disk is kept in memory, and counts: the limit is reached,
 	// and the kernel reclaims without anybody running out.
+	duration := 2 * time.Second
 	squeeze := func() (memoryVerdict, int, string) {
 		t.Helper()
-		load, _, _ := start(t, dir, "load", "-c", "4", "-d", "4s", "--metrics", "200")
+		load, _, _ := start(t, dir, "load", "-c", "4", "-d", (duration + 2*time.Second).String(), "--metrics", "200")
 		defer func() { _ = load.Wait() }() // how it fares is the fault's business
 		time.Sleep(300 * time.Millisecond)
-		return chaosMemory(t, dir, "--duration", "2s", "--headroom", "24MiB")
+		return chaosMemory(t, dir, "--duration", duration.String(), "--headroom", "24MiB")
 	}
 	v, code, stderr := squeeze()
 	for tries := 1; tries < 3 && !v.Verdict.LimitReached; tries++ {
-		t.Logf("a machine too busy for a load that fills memory: %+v", v.Verdict)
+		t.Logf("a machine too busy for a load that fills memory within %s: %+v", duration, v.Verdict)
+		duration *= 3
 		v, code, stderr = squeeze()
 	}
 	if code != 0 || !v.Verified || !v.Verdict.LimitReached || v.Verdict.LimitHits == 0 || !v.Verdict.Survived || v.Verdict.OOMKilled {
@@ -143,8 +147,8 @@ func TestSqueezeOfALiveServer(t *testing.T) {
 	if len(v.Verdict.BySecond) < 2 || v.Verdict.UsagePeak < 23<<20 {
 		t.Errorf("usage: %+v", v.Verdict)
 	}
-	if lasted := v.HealedAt.Sub(v.InjectedAt); lasted < 2*time.Second || lasted > 4*time.Second {
-		t.Errorf("lasted %s, want 2s", lasted)
+	if lasted := v.HealedAt.Sub(v.InjectedAt); lasted < duration || lasted > duration+5*time.Second {
+		t.Errorf("lasted %s, want %s", lasted, duration)
 	}
 	if got := memoryGroupOf(t, pid); got != former {
 		t.Errorf("the server is in\n%swant\n%s", got, former)
