@@ -209,12 +209,12 @@ func undoPartition(ctx context.Context, w *work) error {
 	if p.cut.lease != nil {
 		p.cut.lease.end()
 	}
-	return w.effect(func() error {
-		err := p.cut.removeTable(w.ID)
-		if closed := p.cut.close(); err == nil {
-			return closed
-		}
-		return removeNftTable(w.ID) // what the socket owned went with it
+	if err := w.effect(func() error { return p.cut.removeTable(w.ID) }); err == nil {
+		return p.cut.close()
+	}
+	return w.effect(func() error { // what the socket owned goes with it
+		_ = p.cut.close()
+		return removeNftTable(w.ID)
 	})
 }
 
