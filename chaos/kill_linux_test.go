@@ -292,6 +292,9 @@ func TestHealStopsALivingProcess(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil { // as Ctrl-Z does
+		t.Fatal(err)
+	}
 	left, err := HealAll(t.Context(), dir, HealOptions{})
 	if err != nil || len(left) != 1 || !left[0].Live || connects("127.0.0.1", port) {
 		t.Fatalf("%v, %v", left, err)

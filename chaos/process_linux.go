@@ -127,8 +127,11 @@ func terminate(o Owner) error {
 	if !alive(o) { // looked at after the descriptor was opened
 		return nil
 	}
-	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("stop process %d: %w", o.PID, err)
+	// One that Ctrl-Z has stopped must go on to be ended.
+	for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGCONT} {
+		if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("stop process %d: %w", o.PID, err)
+		}
 	}
 	return nil
 }
