@@ -49,7 +49,13 @@ func TestKilledMemoryTool(t *testing.T) {
 	whole := time.Duration(0) // from the start of the tool to its injection
 	var slowest time.Duration
 	injected, hit := 0, 0
+	start := time.Now()
 	for n := range kills {
+		if n >= leastKills && time.Since(start) > killBudget {
+			t.Logf("a busy machine: %d kills of %d have taken %s", n, kills, killBudget)
+			kills = n
+			break
+		}
 		spec := squeezeOf(x.pid(), map[string]string{"headroom": "1MiB"})
 		if n%3 == 2 {
 			spec = squeezeOf(0, map[string]string{"mode": "hog", "block-size": "64KiB", "blocks": "100000", "limit": "32MiB"})
