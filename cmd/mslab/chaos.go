@@ -227,7 +227,7 @@ func (o *faultOptions) run(ctx context.Context, stdout, stderr io.Writer, args [
 	status := injection.Status()
 	until := "until Ctrl-C"
 	if o.duration > 0 {
-		until = fmt.Sprintf("until %s (Ctrl-C heals at once)", status.InjectedAt.Add(o.duration).Local().Format(time.TimeOnly))
+		until = fmt.Sprintf("until %s (Ctrl-C heals)", status.InjectedAt.Add(o.duration).Local().Format(time.TimeOnly))
 	}
 	if o.aim() != chaos.AimNone { // a target of its own has met its end by now
 		fmt.Fprintln(stderr, results.Wrap(fmt.Sprintf("%s of %s is in force %s", o.fault.Name, found.target, until)))
