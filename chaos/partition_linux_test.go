@@ -234,7 +234,10 @@ func TestLeaseExpires(t *testing.T) {
 		connected := connects("127.0.0.1", port)
 		longest = max(longest, time.Since(tried))
 		if connected && longest > nftLease-nftRenewal {
-			t.Skipf("this process was held up for %s, in which it could not renew the lease", longest)
+			// Nothing can be said of a lease that could not be renewed; that it
+			// runs out can.
+			t.Logf("this process was held up for %s, in which it could not renew the lease", longest)
+			break
 		}
 		if connected {
 			t.Fatalf("connected %s after the cut, while the lease is renewed", time.Since(begin))
