@@ -24,8 +24,12 @@ type Table struct {
 	Title   string
 	Columns []Column
 	Rows    [][]Cell
-	Notes   []string
-	Detail  bool // more than a first look needs
+	// Under is what stands below a row, by its index, on lines that belong to no
+	// column: what figures leave no room for. It is for terminals; what Markdown
+	// and programs should have of it is a column of their own.
+	Under  map[int]string
+	Notes  []string
+	Detail bool // more than a first look needs
 }
 
 // Column is one column. Key is its name in CSV and JSON, Title in the forms for
@@ -189,7 +193,7 @@ func (t Table) renderPeople(w io.Writer, gap bool, heading string, r tw.Renderer
 }
 
 // grid draws header and rows; a width above 0 is what they should fit into.
-func (t Table) grid(w io.Writer, r tw.Renderer, width int, text func(Cell) string, strike func(string) string) error {
+func (t Table) grid(w io.Writer, r tw.Renderer, width int, cellText func(Cell) string, strike func(string) string) error {
 	align := make([]tw.Align, len(t.Columns))
 	lines := [][]string{make([]string, len(t.Columns))}
 	for i, c := range t.Columns {
@@ -201,7 +205,7 @@ func (t Table) grid(w io.Writer, r tw.Renderer, width int, text func(Cell) strin
 	for _, row := range t.Rows {
 		cells := make([]string, len(row))
 		for i, c := range row {
-			if cells[i] = text(c); c.Struck {
+			if cells[i] = cellText(c); c.Struck {
 				cells[i] = strike(cells[i])
 			}
 		}
@@ -209,10 +213,11 @@ func (t Table) grid(w io.Writer, r tw.Renderer, width int, text func(Cell) strin
 	}
 	if width > 0 && !t.fit(lines, width) {
 		if narrow := t.without(func(c Column) bool { return c.Extra }); len(narrow.Columns) < len(t.Columns) {
-			return narrow.grid(w, r, width, text, strike)
+			return narrow.grid(w, r, width, cellText, strike)
 		}
 	}
-	table := tablewriter.NewTable(w,
+	var drawn strings.Builder
+	table := tablewriter.NewTable(&drawn,
 		tablewriter.WithRenderer(r),
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
@@ -226,7 +231,52 @@ func (t Table) grid(w io.Writer, r tw.Renderer, width int, text func(Cell) strin
 			return err
 		}
 	}
-	return table.Render()
+	if err := table.Render(); err != nil {
+		return err
+	}
+	text := drawn.String()
+	if width > 0 && len(t.Under) > 0 {
+		text = t.insertUnder(text, lines, width)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// underIndent sets what stands under a row apart from the row.
+const underIndent = "  "
+
+// insertUnder puts what stands under rows into a drawn grid, whose cells are
+// lines, the header first.
+func (t Table) insertUnder(grid string, lines [][]string, width int) string {
+	var b strings.Builder
+	rest := grid
+	take := func(n int) {
+		for range n {
+			line, after, found := strings.Cut(rest, "\n")
+			if !found {
+				break
+			}
+			b.WriteString(line + "\n")
+			rest = after
+		}
+	}
+	for i, cells := range lines {
+		height := 1
+		for _, cell := range cells {
+			height = max(height, strings.Count(cell, "\n")+1)
+		}
+		if i == 0 {
+			take(height + 1) // and the rule
+			continue
+		}
+		take(height)
+		if text := t.Under[i-1]; text != "" {
+			indent := " " + underIndent // the grid's own padding is taken away later
+			text = wrap(text, width-len(underIndent), "")
+			b.WriteString(indent + strings.ReplaceAll(text, "\n", "\n"+indent) + "\n")
+		}
+	}
+	return b.String() + rest
 }
 
 // machine is the figure of a cell, else its text; nil for neither and for what

@@ -166,3 +166,28 @@ func TestLoadAndRunsTablesGolden(t *testing.T) {
 	}
 	golden(t, "load", b.Bytes())
 }
+
+// TestUnder puts text below rows of one line and of more, in terminals only.
+func TestUnder(t *testing.T) {
+	long := strings.Repeat("word ", 20)
+	table := Table{
+		Columns: []Column{{Key: "a", Title: "a", Left: true}, {Key: "b", Title: "b"}},
+		Rows:    [][]Cell{{TextCell(long), TextCell("1")}, {TextCell("x"), TextCell("2")}, {TextCell("y"), TextCell("3")}},
+		Under:   map[int]string{0: "first", 2: long},
+		Notes:   []string{"A note."},
+	}
+	var b strings.Builder
+	if err := RenderText(&b, []Table{table}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(b.String(), "\n")
+	for i, want := range []string{"a ", "──", "word ", "word ", "  first", "x ", "y ", "  word ", "  word ", "", "A note.", ""} {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], want) || utf8.RuneCountInString(lines[i]) > lineWidth {
+			t.Fatalf("line %d does not begin with %q in\n%s", i, want, b.String())
+		}
+	}
+	b.Reset()
+	if err := RenderMarkdown(&b, []Table{table}); err != nil || strings.Contains(b.String(), "first") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // TraceSyscallsSchema is the format of a trace of system calls as JSON.
@@ -154,88 +155,119 @@ type SyscallRows struct {
 	TimePerRequest bool
 }
 
-// Table draws the first rows of the trace. For people, targets are cut to what
-// a terminal has room for; programs get them whole.
+// Table draws the first rows of the trace. For people at a terminal, what a call
+// was on and its errors stand under its row, so that all figures fit beside each
+// other; otherwise they are columns.
 func (t *SyscallTrace) Table(o SyscallRows, people bool) Table {
 	byTarget := slices.ContainsFunc(t.Syscalls, func(s Syscall) bool { return s.Target != "" })
 	byThread := slices.ContainsFunc(t.Syscalls, func(s Syscall) bool { return s.Thread != 0 })
-	out := Table{Title: traceTitle("system calls of "+t.Title, t.Window, t.ElapsedNS, t.EndNS, t.Requests), Columns: traceColumns(byTarget, byThread, t.Requests != nil, o)}
 	shown := t.Syscalls[:min(o.Most, len(t.Syscalls))]
-	for _, s := range shown {
-		row := []Cell{TextCell(s.Name)}
-		if byTarget {
-			row = append(row, targetCell(s.Target, people))
-		}
-		if byThread {
-			row = append(row, FigureCell(float64(s.Thread), func(v float64) string { return fmt.Sprintf("%.0f", v) }))
-		}
-		row = append(row, FigureCell(float64(s.Calls), formatCount))
-		if t.Requests != nil {
-			row = append(row, perRequestCell(s.PerRequest))
-		}
-		errnos := s.Errnos
-		if people {
-			errnos = foldRestarts(errnos)
-		}
-		row = append(row, TextCell(errnoText(errnos)))
-		total := float64(s.TotalNS)
-		if o.TimePerRequest {
-			total = math.NaN()
-			if t.Requests != nil && *t.Requests > 0 {
-				total = float64(s.TotalNS) / float64(*t.Requests)
-			}
-		}
-		for _, ns := range []float64{total, s.MeanNS, float64(s.P50NS), float64(s.P99NS), float64(s.MaxNS)} {
-			row = append(row, FigureCell(ns, FormatNS))
+	columns := t.columns(shown, byTarget && !people, byThread, !people, o)
+	out := Table{Title: traceTitle("system calls of "+t.Title, t.Window, t.ElapsedNS, t.EndNS, t.Requests), Under: map[int]string{}}
+	for _, c := range columns {
+		out.Columns = append(out.Columns, c.Column)
+	}
+	for i := range shown {
+		row := make([]Cell, 0, len(columns))
+		for _, c := range columns {
+			row = append(row, c.cell(&shown[i]))
 		}
 		out.Rows = append(out.Rows, row)
+		if people {
+			out.Under[i] = shown[i].under()
+		}
 	}
 	out.Notes = t.notes(len(shown))
 	return out
 }
 
-func traceColumns(byTarget, byThread, byRequest bool, o SyscallRows) []Column {
-	columns := []Column{{Key: "name", Title: "syscall", Left: true}}
-	if byTarget {
-		columns = append(columns, Column{Key: "target", Title: "on", Left: true})
-	}
-	if byThread {
-		columns = append(columns, Column{Key: "thread", Title: "thread"})
-	}
-	columns = append(columns, Column{Key: "calls", Title: "calls"})
-	if byRequest {
-		columns = append(columns, Column{Key: "per_request", Title: "/req"})
-	}
-	total := Column{Key: "total", Title: "total", Unit: "ns"}
-	if o.TimePerRequest {
-		total = Column{Key: "time_per_request", Title: "t/req", Unit: "ns"}
-	}
-	return append(columns,
-		Column{Key: "errnos", Title: "errors", Left: true},
-		total,
-		Column{Key: "mean", Title: "mean", Unit: "ns", Extra: true},
-		Column{Key: "p50", Title: "p50", Unit: "ns"},
-		Column{Key: "p99", Title: "p99", Unit: "ns"},
-		Column{Key: "max", Title: "max", Unit: "ns", Extra: byTarget || byThread},
-	)
+// syscallColumn is a column and where its cells come from.
+type syscallColumn struct {
+	Column
+	cell func(*Syscall) Cell
 }
 
-// targetWidth is what the figures leave for a word of a target on a terminal.
-const targetWidth = 13
+func (t *SyscallTrace) columns(shown []Syscall, target, byThread, errnos bool, o SyscallRows) []syscallColumn {
+	columns := []syscallColumn{{Column{Key: "name", Title: "syscall", Left: true}, func(s *Syscall) Cell { return TextCell(s.Name) }}}
+	add := func(c Column, cell func(*Syscall) Cell) { columns = append(columns, syscallColumn{c, cell}) }
+	if target {
+		add(Column{Key: "target", Title: "on", Left: true}, func(s *Syscall) Cell { return TextCell(s.Target) })
+	}
+	if byThread {
+		add(Column{Key: "thread", Title: "thread"}, func(s *Syscall) Cell { return FigureCell(float64(s.Thread), plainCount) })
+	}
+	counts := formatCount
+	if byThread && slices.ContainsFunc(shown, func(s Syscall) bool { return s.Calls >= 1e6 }) {
+		counts = plainCount // commas take the room of other figures
+	}
+	add(Column{Key: "calls", Title: "calls"}, func(s *Syscall) Cell { return FigureCell(float64(s.Calls), counts) })
+	if t.Requests != nil {
+		add(Column{Key: "per_request", Title: "/req"}, func(s *Syscall) Cell { return perRequestCell(s.PerRequest) })
+	}
+	if errnos {
+		add(Column{Key: "errnos", Title: "errors", Left: true}, func(s *Syscall) Cell { return TextCell(errnoText(s.Errnos)) })
+	}
+	duration := func(c Column, value func(*Syscall) float64) {
+		c.Unit = "ns"
+		add(c, func(s *Syscall) Cell { return FigureCell(value(s), FormatNS) })
+	}
+	if o.TimePerRequest {
+		duration(Column{Key: "time_per_request", Title: "t/req"}, t.timePerRequest)
+	} else {
+		duration(Column{Key: "total", Title: "total"}, func(s *Syscall) float64 { return float64(s.TotalNS) })
+	}
+	duration(Column{Key: "mean", Title: "mean"}, func(s *Syscall) float64 { return s.MeanNS })
+	duration(Column{Key: "p50", Title: "p50"}, func(s *Syscall) float64 { return float64(s.P50NS) })
+	duration(Column{Key: "p99", Title: "p99"}, func(s *Syscall) float64 { return float64(s.P99NS) })
+	duration(Column{Key: "max", Title: "max"}, func(s *Syscall) float64 { return float64(s.MaxNS) })
+	return columns
+}
 
-// targetCell cuts the front of a long path, whose end tells files apart, and the
-// host of addresses that are all on this one.
-func targetCell(target string, people bool) Cell {
-	if !people {
-		return TextCell(target)
+// timePerRequest is not a number where no request is known.
+func (t *SyscallTrace) timePerRequest(s *Syscall) float64 {
+	if t.Requests == nil || *t.Requests == 0 {
+		return math.NaN()
 	}
-	words := strings.Fields(strings.ReplaceAll(target, "127.0.0.1:", ":"))
-	for i, word := range words {
-		if runes := []rune(word); len(runes) > targetWidth {
-			words[i] = "…" + string(runes[len(runes)-targetWidth+1:])
+	return float64(s.TotalNS) / float64(*t.Requests)
+}
+
+// plainCount prints a count by its digits alone.
+func plainCount(v float64) string { return fmt.Sprintf("%.0f", v) }
+
+// targetWidth is what a line under a row has room for.
+const targetWidth = lineWidth - len(underIndent)
+
+// under is what stands below a call's row: what it was on, and its errors.
+func (s *Syscall) under() string {
+	var parts []string
+	if s.Target != "" {
+		words := strings.Fields(printable(s.Target))
+		for i, word := range words {
+			// The end of a long path tells files apart.
+			if runes := []rune(word); len(runes) > targetWidth {
+				words[i] = "…" + string(runes[len(runes)-targetWidth+1:])
+			}
 		}
+		parts = append(parts, strings.Join(words, " "))
 	}
-	return TextCell(strings.Join(words, " "))
+	if len(s.Errnos) > 0 {
+		parts = append(parts, "errors: "+errnoText(foldRestarts(s.Errnos)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// printable takes out what a terminal would obey: names of files and commands
+// may hold any byte.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func perRequestCell(ratio *float64) Cell {

@@ -115,7 +115,7 @@ func RenderProcTrace(w io.Writer, format string, t *ProcTrace, line bool) error 
 
 // traceTitle says what was looked at, for how long, and under how many requests.
 func traceTitle(what, window string, elapsedNS, endNS int64, requests *int64) string {
-	text := what + ", "
+	text := printable(what) + ", "
 	if window == WindowInterval {
 		text += fmt.Sprintf("%s up to %s", FormatNS(float64(elapsedNS)), FormatNS(float64(endNS)))
 	} else {

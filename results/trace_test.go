@@ -16,7 +16,7 @@ func syntheticTrace() *SyscallTrace {
 		Syscalls: []Syscall{
 			{Name: "futex", Calls: 1_234_567, Errors: 700, Errnos: map[string]uint64{"ETIMEDOUT": 650, "ERESTARTSYS": 4, "ERESTART_RESTARTBLOCK": 46},
 				TotalNS: 88_300_000_000, P50NS: 13_400, P99NS: 10_600_000, MaxNS: 1_700_000_000},
-			{Name: "clock_nanosleep", Target: "tcp 127.0.0.1:18099 (accepted)", FD: &fd, Calls: 1_000_000, TotalNS: 51_200_000_000, P50NS: 51_200, P99NS: 812_000, MaxNS: 999_000_000},
+			{Name: "clock_nanosleep", Target: "tcp 127.0.0.1:18099 (accepted)", FD: &fd, Calls: 1_000_000, Errors: 3, Errnos: map[string]uint64{"EAGAIN": 3}, TotalNS: 51_200_000_000, P50NS: 51_200, P99NS: 812_000, MaxNS: 999_000_000},
 			{Name: "write", Target: "file /home/somebody/mslab-data/metrics.jsonl", Calls: 240_000, TotalNS: 1_000_000, P50NS: 4, P99NS: 5, MaxNS: 6},
 			{Name: "mmap", Calls: 3, TotalNS: 900_000, P50NS: 300, P99NS: 301, MaxNS: 302},
 		},
@@ -44,15 +44,19 @@ func TestSyscallTraceSettles(t *testing.T) {
 	}
 }
 
-// TestTraceFitsATerminal draws long names, targets and figures in 80 columns.
+// TestTraceFitsATerminal draws long names, targets and figures in 80 columns, and
+// leaves none of them out.
 func TestTraceFitsATerminal(t *testing.T) {
-	whole := syntheticTrace()
-	plain := syntheticTrace()
-	byThread := syntheticTrace()
+	whole, plain, byThread := syntheticTrace(), syntheticTrace(), syntheticTrace()
 	for i := range plain.Syscalls {
 		plain.Syscalls[i].Target, byThread.Syscalls[i].Target = "", ""
-		byThread.Syscalls[i].Thread = 123456
-		whole.Syscalls[i].Calls = min(whole.Syscalls[i].Calls, 99_999)
+		byThread.Syscalls[i].Thread = 1234567
+	}
+	plain.Syscalls[0].Calls = 123_456_789
+	whole.Syscalls[0].Target = "file /" + strings.Repeat("very-long/", 20) + "name\x1b[2J\nof a file"
+	whole.Syscalls[0].Errnos = map[string]uint64{}
+	for _, errno := range strings.Fields("EPERM ENOENT EINTR EIO EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EINVAL EMFILE EPIPE") {
+		whole.Syscalls[0].Errnos[errno] = 1_000_000
 	}
 	for name, trace := range map[string]*SyscallTrace{"plain": plain, "by fd": whole, "by thread": byThread} {
 		for _, perRequest := range []bool{false, true} {
@@ -65,7 +69,18 @@ func TestTraceFitsATerminal(t *testing.T) {
 					t.Errorf("%s: %d columns in %q", name, n, line)
 				}
 			}
+			if text := b.String(); !strings.Contains(text, " mean ") || !strings.Contains(text, " max\n") || strings.Contains(text, "\x1b") {
+				t.Errorf("%s: a figure is left out, or too much is printed, in\n%s", name, text)
+			}
 		}
+	}
+	table := whole.Table(SyscallRows{Most: 20}, false)
+	keys := map[string]bool{}
+	for _, c := range table.Columns {
+		keys[c.Key] = true
+	}
+	if !keys["target"] || !keys["errnos"] || !keys["mean"] || len(table.Under) > 0 || table.Rows[0][1].Text != whole.Syscalls[0].Target {
+		t.Errorf("programs get %v", keys)
 	}
 }
 
@@ -80,7 +95,10 @@ func TestTraceTable(t *testing.T) {
 	text := strings.Join(strings.Fields(b.String()), " ")
 	for _, want := range []string{
 		"system calls of phase 7 keepalive (pid 4242), 10.0s with 1,000,000 requests (100,000/s)",
-		"ETIMEDOUT", "ERESTART* 50", "…etrics.jsonl", ":18099", "/req",
+		"syscall calls /req total mean p50 p99 max ─",
+		"futex 1,234,567 1.23 88.3s 71.5µs 13.4µs 10.6ms 1.70s errors: ETIMEDOUT 650, ERESTART* 50 clock_nanosleep",
+		"51.2s 51.2µs 51.2µs 812µs 999ms tcp 127.0.0.1:18099 (accepted); errors: EAGAIN 3 write",
+		"file /home/somebody/mslab-data/metrics.jsonl The first",
 		"The first 3 of 4 rows; the others are 900µs of 140s. --rows shows more.",
 		"In progress at the end, in no total: accept4 2 (up to 5.00s), epoll_pwait 1 (up to 1.00ms).",
 		"Not returned from, in no total: exit 3.", "A note.",

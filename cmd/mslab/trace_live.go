@@ -79,7 +79,7 @@ func (s *liveScreen) fitted(doc traceDocument, rows, height int) ([]string, erro
 		case rows == 1:
 			return lines[:max(height, 1)], nil
 		}
-		rows = max(rows-over, 1)
+		rows = max(rows-max(over/4, 1), 1) // a row has a line or more
 	}
 }
 
