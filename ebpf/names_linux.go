@@ -50,14 +50,15 @@ func SyscallNames() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// checkOnly says which of the names is none, and what is nearest to it.
-func checkOnly(only []string) error {
+// CheckNames says which of the names SyscallOptions.Only does not take, and what
+// is nearest to it.
+func CheckNames(only []string) error {
 	known := SyscallNames()
 	for _, name := range only {
 		if _, ok := slices.BinarySearch(known, name); ok {
 			continue
 		}
-		return fmt.Errorf("trace only %q: no such system call here; did you mean %s?", name, nearest(name, known))
+		return fmt.Errorf("trace only %q: there is no such system call on this machine; did you mean %s?", name, nearest(name, known))
 	}
 	return nil
 }
@@ -116,6 +117,14 @@ func callName(number uint32) string {
 		return name + mark
 	}
 	return fmt.Sprintf("syscall_%d%s", int32(number), mark)
+}
+
+// restores tells the calls that cannot fail: what they return is the register of
+// the code that a signal interrupted, which may hold an error of that code's
+// (sigreturn(2)).
+func restores(name string) bool {
+	name = strings.TrimSuffix(name, compatMark)
+	return name == "rt_sigreturn" || name == "sigreturn"
 }
 
 // slotTables says for every number where it is counted.

@@ -76,3 +76,19 @@ func TestErrnoNames(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorsOfRestoredCode leaves out what rt_sigreturn hands back.
+func TestErrorsOfRestoredCode(t *testing.T) {
+	var result Syscalls
+	core := syscallsStat{Calls: 5, Errors: 2}
+	core.Errnos[unix.EINTR] = 2
+	tracer := &SyscallTracer{}
+	for _, number := range []uint32{unix.SYS_RT_SIGRETURN, 119 | compatBit /* sigreturn, of the 386 and of arm */, unix.SYS_READ} {
+		tracer.addRow(&result, syscallsKey{Number: number}, "", []syscallsStat{core, core})
+	}
+	for i, want := range []uint64{0, 0, 4} {
+		if s := result.Calls[i]; s.Errors != want || s.Errnos["EINTR"] != want || s.Calls != 10 {
+			t.Errorf("%s: %d errors (%v) of %d calls, want %d of 10", s.Name, s.Errors, s.Errnos, s.Calls, want)
+		}
+	}
+}

@@ -111,6 +111,7 @@ func (t *SyscallTracer) addRow(result *Syscalls, key syscallsKey, target string,
 	if key.Thread != 0 {
 		_, s.Thread = t.ids.here(0, key.Thread)
 	}
+	restores := restores(s.Name)
 	for i := range cores {
 		c := &cores[i]
 		if c.Calls == 0 {
@@ -120,12 +121,15 @@ func (t *SyscallTracer) addRow(result *Syscalls, key syscallsKey, target string,
 			s.FD = c.Fd
 		}
 		s.Calls += c.Calls
-		s.Errors += c.Errors
 		s.Total += time.Duration(c.Total)
 		s.Max = max(s.Max, time.Duration(c.Max))
 		for b, n := range c.Hist {
 			s.Hist.counts[b] += uint64(n)
 		}
+		if restores {
+			continue
+		}
+		s.Errors += c.Errors
 		for e, n := range c.Errnos {
 			if n != 0 {
 				if s.Errnos == nil {

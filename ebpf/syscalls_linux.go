@@ -69,7 +69,7 @@ func openTracer(o SyscallOptions) (*SyscallTracer, error) { return openTracerBy(
 
 // openTracerBy is openTracer by a way that open decides on.
 func openTracerBy(o SyscallOptions, open func(SyscallOptions, prepareFunc) (*probes, error)) (*SyscallTracer, error) {
-	if err := checkOnly(o.Only); err != nil {
+	if err := CheckNames(o.Only); err != nil {
 		return nil, err
 	}
 	if _, err := ParseRung(string(o.Rung)); err != nil {

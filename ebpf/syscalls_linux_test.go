@@ -309,7 +309,7 @@ func TestBadTargets(t *testing.T) {
 	}{
 		{SyscallOptions{PID: c.pid()}, "no such process"},
 		{SyscallOptions{PID: 0}, "want the id of a process"},
-		{SyscallOptions{PID: os.Getpid(), Only: []string{"write", "pwirte64"}}, `"pwirte64": no such system call here; did you mean pwrite64?`},
+		{SyscallOptions{PID: os.Getpid(), Only: []string{"write", "pwirte64"}}, `"pwirte64": there is no such system call on this machine; did you mean pwrite64?`},
 		{SyscallOptions{PID: os.Getpid(), Rung: "kprobe"}, "there are tp_btf, raw_tp and tracepoint"},
 	} {
 		_, err := TraceSyscalls(bad.options)

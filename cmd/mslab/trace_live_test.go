@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"mslab/ebpf"
 	"mslab/results"
 )
 
@@ -117,18 +116,5 @@ func TestSubtract(t *testing.T) {
 	subtract(figures, []results.ProcessFigure{{Key: "cpu", Value: 4}, {Key: "threads", Value: 7, Moment: true}})
 	if figures[0].Value != 6 || figures[1].Value != 5 || figures[2].Value != 2 {
 		t.Errorf("%+v", figures)
-	}
-}
-
-// TestErrorsOfRestoredCode leaves out what rt_sigreturn hands back.
-func TestErrorsOfRestoredCode(t *testing.T) {
-	row := func(name string) ebpf.SyscallStat {
-		return ebpf.SyscallStat{Name: name, Calls: 5, Errors: 2, Errnos: map[string]uint64{"EINTR": 2}, FD: -1, Hist: &ebpf.Histogram{}}
-	}
-	got := syscallTrace(ebpf.Syscalls{Calls: []ebpf.SyscallStat{row("rt_sigreturn"), row("sigreturn (32-bit)"), row("read")}})
-	for i, want := range []uint64{0, 0, 2} {
-		if s := got.Syscalls[i]; s.Errors != want || s.Errnos["EINTR"] != want || s.Calls != 5 {
-			t.Errorf("%+v, want %d errors", s, want)
-		}
 	}
 }

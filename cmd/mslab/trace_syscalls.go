@@ -94,16 +94,14 @@ func (o *traceSyscallsOptions) resolve(cmd *cobra.Command, args []string) error 
 			return usagef("--by %s: want fd or thread", by)
 		}
 	}
+	if cmd.Flags().Changed("by") && len(o.by) == 0 {
+		return usagef(`--by "": want fd or thread`)
+	}
 	if cmd.Flags().Changed("only") && len(o.only) == 0 {
 		return usagef(`--only "": want names of system calls, such as read,write`)
 	}
-	// Where nothing can be traced no name is known, and that is said.
-	if names := ebpf.SyscallNames(); len(names) > 0 {
-		for _, name := range o.only {
-			if !slices.Contains(names, name) {
-				return usagef("--only %s: there is no such system call on this machine", name)
-			}
-		}
+	if err := ebpf.CheckNames(o.only); err != nil {
+		return usage(err)
 	}
 	return o.traceOptions.resolve(cmd, args)
 }
@@ -210,9 +208,6 @@ func syscallTrace(s ebpf.Syscalls) *results.SyscallTrace {
 			Name: c.Name, Target: c.Target, Thread: int(c.Thread), Calls: c.Calls, Errors: c.Errors, Errnos: c.Errnos,
 			TotalNS: c.Total.Nanoseconds(), P50NS: c.P50().Nanoseconds(), P99NS: c.P99().Nanoseconds(), MaxNS: c.Max.Nanoseconds(),
 		}
-		if restores(c.Name) {
-			row.Errors, row.Errnos = 0, nil
-		}
 		if fd := int(c.FD); c.Target != "" && fd >= 0 {
 			row.FD = &fd
 		}
@@ -226,14 +221,6 @@ func syscallTrace(s ebpf.Syscalls) *results.SyscallTrace {
 		t.Notes = append(t.Notes, fmt.Sprintf("%d processes: the command and its children.", s.Processes))
 	}
 	return t
-}
-
-// restores tells the calls that cannot fail: what they return is the register of
-// the code that a signal interrupted, which may hold an error of that code's
-// (sigreturn(2)).
-func restores(name string) bool {
-	name, _, _ = strings.Cut(name, " ") // of 32 bit
-	return name == "rt_sigreturn" || name == "sigreturn"
 }
 
 type syscallDocument struct {
