@@ -20,6 +20,9 @@ import (
 type command struct {
 	// PID is its process. It is a child of this one.
 	PID int
+	// atEnd, where it is set before the command is let run, is called when it has
+	// ended and the kernel still has what it counted for it.
+	atEnd func()
 
 	name    string
 	cmd     *exec.Cmd
@@ -77,8 +80,21 @@ func (c *command) live() {
 		c.err = fmt.Errorf("let %s run: detach from process %d: %w", c.name, c.PID, err)
 		_ = c.cmd.Process.Kill()
 	}
+	if c.atEnd != nil && awaitEnd(c.PID) == nil {
+		c.atEnd()
+	}
 	_ = c.cmd.Wait() // how it ended is in its state
 	c.length = time.Since(c.begun)
+}
+
+// awaitEnd waits until a child has ended, and does not reap it.
+func awaitEnd(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // held waits for the stop that exec makes of a traced process.

@@ -43,7 +43,7 @@ has running, of the process named by --pid or by a server's admin address, of a
 phase that --phase starts under load, or of a command and its children. It adds
 up in the kernel (eBPF), and says what that cost. Calls are counted exactly;
 quantiles are within a few percent. Figures by request come from the server's
-own counters.
+own counters. Where the command fails, so does mslab, with exit code 1.
 
 It needs root, or the capabilities CAP_BPF and CAP_PERFMON. Without them it
 prints what /proc counts for any process: context switches, waits for a core,

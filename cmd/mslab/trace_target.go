@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
+
+	"golang.org/x/sys/unix"
 
 	"mslab/profile"
 	"mslab/results"
@@ -31,15 +35,38 @@ type traced struct {
 type tracedCommand struct {
 	args  []string
 	held  *command
+	begun bool // it is waited for
 	ended chan struct{}
 	end   commandEnd // valid after ended, as is err
-	err   error
+	err   error      // of letting it run
+}
+
+// close ends the command where it still runs, and waits for whoever waits for it.
+func (c *tracedCommand) close() {
+	c.held.close()
+	if c.begun {
+		<-c.ended
+	}
+}
+
+// failed says how the command failed, or that it could not be let run; nil for one
+// that ended with status 0 or was never waited for.
+func (c *tracedCommand) failed() error {
+	if !c.begun {
+		return nil
+	}
+	<-c.ended
+	if c.err != nil {
+		return c.err
+	}
+	return c.end.Err()
 }
 
 // begin lets the command run, once the tracer stands. Where nothing waits it
 // does nothing.
 func (t *traced) begin(ctx context.Context) {
 	if c := t.command; c != nil {
+		c.begun = true
 		go func() {
 			c.end, c.err = c.held.wait(ctx)
 			close(c.ended)
@@ -70,7 +97,11 @@ func (t *traced) outcome() (string, *results.TracedCommand) {
 		return fmt.Sprintf("The process (pid %d) ended while it was traced.", t.pid), nil
 	}
 	code := exitCodeOf(c.end)
-	return fmt.Sprintf("The command ended with exit code %d after %s.", code, results.FormatNS(float64(c.end.Length))),
+	how := fmt.Sprintf("ended with exit code %d", code)
+	if status, ok := signaled(c.end); ok {
+		how = "was ended by " + unix.SignalName(status.Signal())
+	}
+	return fmt.Sprintf("The command %s after %s.", how, results.FormatNS(float64(c.end.Length))),
 		&results.TracedCommand{Args: c.args, ExitCode: code}
 }
 
@@ -79,10 +110,19 @@ func exitCodeOf(end commandEnd) int {
 	if end.state == nil {
 		return -1
 	}
-	if status, ok := end.state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+	if status, ok := signaled(end); ok {
 		return 128 + int(status.Signal())
 	}
 	return end.state.ExitCode()
+}
+
+// signaled gives the status of a command that a signal ended.
+func signaled(end commandEnd) (syscall.WaitStatus, bool) {
+	if end.state == nil {
+		return 0, false
+	}
+	status, ok := end.state.Sys().(syscall.WaitStatus)
+	return status, ok && status.Signaled()
 }
 
 // lookAtProcess is what a view does with a process. ctx ends early where there is
@@ -195,11 +235,33 @@ func (o *traceOptions) withCommand(ctx context.Context, stdout, stderr io.Writer
 	if err != nil {
 		return err
 	}
-	defer held.close()
 	c := &tracedCommand{args: o.command, held: held, ended: make(chan struct{})}
-	t := &traced{pid: held.PID, title: strings.Join(o.command, " "), ended: c.ended, command: c,
+	defer c.close()
+	t := &traced{pid: held.PID, title: commandTitle(o.command), ended: c.ended, command: c,
 		requests: requestCount{why: "a command is no server of mslab serve"}}
-	return look(ctx, t)
+	if err := look(ctx, t); err != nil {
+		return err
+	}
+	return c.failed()
+}
+
+// titleLength is what a title has room for, in letters.
+const titleLength = 100
+
+// commandTitle is a command on one line, as it may be typed, or the begin of it.
+func commandTitle(args []string) string {
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		quoted[i] = arg
+		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+			quoted[i] = strconv.Quote(arg)
+		}
+	}
+	title := []rune(strings.Join(quoted, " "))
+	if len(title) > titleLength {
+		return string(title[:titleLength-1]) + "…"
+	}
+	return string(title)
 }
 
 // requestCount counts the requests of a server from its own counters.

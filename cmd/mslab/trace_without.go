@@ -27,6 +27,9 @@ func (o *traceSyscallsOptions) lookWithout(ctx context.Context, stdout, stderr i
 	}
 	fmt.Fprintf(stderr, "mslab: %s; printing what /proc counts instead\n", oneLine(missing.Error()))
 	o.tell(stderr, "watching /proc", t)
+	if t.command != nil {
+		t.command.held.atEnd = func() { watcher.Read() }
+	}
 	t.begin(ctx)
 	return o.watch(ctx, stdout, t, func(window string) (traceDocument, error) { return counted.take(ctx, window), nil })
 }
@@ -92,7 +95,8 @@ func (f *procFigures) correct(t *results.ProcTrace, now *fallback.Figures) {
 	}
 	now.Voluntary, now.Involuntary, now.CPU = uint64(usage.Nvcsw), uint64(usage.Nivcsw), end.CPU()
 	now.MinorFaults, now.MajorFaults = uint64(usage.Minflt), uint64(usage.Majflt)
-	t.Notes = append(t.Notes, "Switches, CPU and page faults are the kernel's own account of the ended command and its children (rusage); the other figures are of the command alone, up to the last look at /proc before it ended.")
+	now.IO = nil // as it was at some moment before the end
+	t.Notes = append(t.Notes, "Switches, CPU and page faults are the kernel's own account of the ended command and its children (rusage); the other figures are of the command alone.")
 }
 
 // addNotes says what the figures hang on.
@@ -103,7 +107,11 @@ func (f *procFigures) addNotes(t *results.ProcTrace, now fallback.Figures) {
 	if now.ThreadsEnded > 0 {
 		t.Notes = append(t.Notes, fmt.Sprintf("%d threads ended meanwhile: what they did after they were last seen is missing in switches and waits, as are threads that were never seen.", now.ThreadsEnded))
 	}
-	if now.IO == nil {
+	switch {
+	case now.IO != nil:
+	case f.traced.command != nil && f.traced.hasEnded():
+		t.Notes = append(t.Notes, "Calls of read and write are missing: the kernel does not tell them of a process that has ended.")
+	default:
 		t.Notes = append(t.Notes, "Calls of read and write are missing: /proc/PID/io of this process is not for you.")
 	}
 	if len(now.Network) > 0 {
