@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -147,8 +148,8 @@ func exchange(l net.Listener, connections int) error {
 		}
 		served <- nil
 	}()
-	for range connections {
-		c, err := net.Dial(l.Addr().Network(), l.Addr().String())
+	for i := range connections {
+		c, err := dialer(l.Addr(), i).Dial(l.Addr().Network(), l.Addr().String())
 		if err != nil {
 			return err
 		}
@@ -160,6 +161,24 @@ func exchange(l net.Listener, connections int) error {
 		}
 	}
 	return <-served
+}
+
+// dialer makes the i-th connection from an address of its own, as a generator of
+// load does whose ports would run out.
+func dialer(to net.Addr, i int) *net.Dialer {
+	if to.Network() != "tcp" {
+		return &net.Dialer{}
+	}
+	return &net.Dialer{
+		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%250))},
+		Control: func(_, _ string, c syscall.RawConn) error {
+			var optionErr error
+			err := c.Control(func(fd uintptr) {
+				optionErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+			})
+			return errors.Join(err, optionErr)
+		},
+	}
 }
 
 // helpChildren starts children one after the other, each of which makes so many

@@ -99,7 +99,48 @@ func (t *SyscallTracer) readRows(result *Syscalls) error {
 	if err := each.Err(); err != nil {
 		return fmt.Errorf("read the rows: %w", err)
 	}
+	result.Calls = merged(result.Calls)
 	return nil
+}
+
+// merged makes one row of those that read alike: a file that was replaced by one of
+// its name is two targets in the kernel.
+func merged(rows []SyscallStat) []SyscallStat {
+	type identity struct {
+		name, target string
+		thread       int32
+	}
+	at := map[identity]int{}
+	out := rows[:0]
+	for _, r := range rows {
+		id := identity{r.Name, r.Target, r.Thread}
+		i, known := at[id]
+		if !known {
+			at[id] = len(out)
+			out = append(out, r)
+			continue
+		}
+		out[i].add(&r)
+	}
+	return out
+}
+
+// add counts what another row of the same call has.
+func (s *SyscallStat) add(other *SyscallStat) {
+	s.Calls += other.Calls
+	s.Errors += other.Errors
+	s.Total += other.Total
+	s.Max = max(s.Max, other.Max)
+	s.Hist.Add(other.Hist)
+	for name, n := range other.Errnos {
+		if s.Errnos == nil {
+			s.Errnos = map[string]uint64{}
+		}
+		s.Errnos[name] += n
+	}
+	if s.FD < 0 {
+		s.FD = other.FD
+	}
 }
 
 // addRow sums what the cores counted of one row.

@@ -63,7 +63,7 @@ type SyscallStat struct {
 	// Errnos counts errors by their symbol; their sum is Errors.
 	Errnos     map[string]uint64
 	Total, Max time.Duration
-	// Hist holds the durations.
+	// Hist holds the durations, up to 2^32 in a bucket on each core.
 	Hist *Histogram
 }
 

@@ -104,6 +104,19 @@ func TestConnectionsOfAListenerAreOneRow(t *testing.T) {
 	tracer := traceOrSkip(t, SyscallOptions{PID: c.pid(), ByFD: true})
 	c.goOn()
 	c.line()
+	// In the kernel, too: its table is bounded.
+	var key syscallsKey
+	var cores []syscallsStat
+	connects := 0
+	each := tracer.probes.coll.Maps[syscallsMapRows].Iterate()
+	for each.Next(&key, &cores) {
+		if callName(key.Number) == "connect" {
+			connects++
+		}
+	}
+	if err := each.Err(); err != nil || connects < 1 || connects > 2 {
+		t.Errorf("%d rows for connects by tcp and unix sockets that are not bound (%v)", connects, err)
+	}
 	result := stop(t, tracer)
 	writes, reads, accepts := rowsOf(result, "write"), rowsOf(result, "read"), rowsOf(result, "accept4")
 	for _, r := range []struct {
@@ -387,5 +400,25 @@ func TestWhatFitsNowhereIsCountedByCall(t *testing.T) {
 	}
 	if len(result.Calls) < 2 || apart != 1 {
 		t.Errorf("rows: %+v, want some by thread and one for the others", len(result.Calls))
+	}
+}
+
+// TestRowsThatReadAlikeAreOne wants what is split further in the kernel than in
+// words to be one row, which an earlier reading can be taken from.
+func TestRowsThatReadAlikeAreOne(t *testing.T) {
+	row := func(target string, thread int32, took time.Duration, errno string) SyscallStat {
+		s := SyscallStat{Name: "write", Target: target, Thread: thread, FD: 7, Calls: 1, Total: took, Max: took, Hist: &Histogram{}}
+		s.Hist.counts[bucketOf(uint64(took))]++
+		if errno != "" {
+			s.Errors, s.Errnos = 1, map[string]uint64{errno: 1}
+		}
+		return s
+	}
+	got := merged([]SyscallStat{row("file /a", 1, 100, ""), row("file /b", 1, 5, "EIO"), row("file /a", 1, 300, "EINTR"), row("file /a", 2, 7, "")})
+	if len(got) != 3 {
+		t.Fatalf("rows %+v, want 3", got)
+	}
+	if a := got[0]; a.Calls != 2 || a.Total != 400 || a.Max != 300 || a.Errors != 1 || a.Errnos["EINTR"] != 1 || a.Hist.Count() != 2 {
+		t.Errorf("%+v", a)
 	}
 }

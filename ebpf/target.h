@@ -190,6 +190,8 @@ static __always_inline void socket_target(struct target *target, struct file *fi
 		return;
 	}
 	target->kind = protocol == IPPROTO_TCP ? KIND_TCP4 : KIND_UDP4;
+	if (family == AF_INET6)
+		target->kind++;
 	__u16 local = READ(sk, __sk_common.skc_num);
 	__u16 peer = READ(sk, __sk_common.skc_dport);
 	peer = __builtin_bswap16(peer);
@@ -205,6 +207,8 @@ static __always_inline void socket_target(struct target *target, struct file *fi
 		of_peer = true;
 	} else if (local != 0) {
 		target->role = ROLE_BOUND;
+	} else {
+		return; /* an address without a port is no row of its own: clients may have many */
 	}
 	target->port = of_peer ? peer : local;
 	if (family == AF_INET) {
@@ -212,7 +216,6 @@ static __always_inline void socket_target(struct target *target, struct file *fi
 		__builtin_memcpy(target->addr, &addr, sizeof(addr));
 		return;
 	}
-	target->kind++;
 	struct in6_addr addr = of_peer ? READ(sk, __sk_common.skc_v6_daddr) : READ(sk, __sk_common.skc_v6_rcv_saddr);
 	__builtin_memcpy(target->addr, &addr, sizeof(addr));
 }
