@@ -196,12 +196,13 @@ func (t *SyscallTracer) readUnfinished(result *Syscalls, now time.Duration) erro
 	names := t.newNamer()
 	add := func(thread uint32, c *syscallsCall) {
 		u := UnfinishedCall{Name: callName(c.Number), Number: int(int32(c.Number)), FD: c.Fd,
-			Target: names.text(c.Target), For: max(now-time.Duration(c.Start), 0)}
+			Target: names.text(c.Target), For: now - time.Duration(c.Start)}
 		if c.Number&compatBit != 0 && int32(c.Number) != -1 {
 			u.Compat, u.Number = true, int(c.Number&^compatBit)
 		}
 		u.Process, u.Thread = t.ids.here(c.Process, thread)
-		if t.wants(c.Number) {
+		// What began while this was read was not in progress before.
+		if t.wants(c.Number) && u.For > 0 {
 			result.Unfinished = append(result.Unfinished, u)
 		}
 	}

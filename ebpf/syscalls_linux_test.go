@@ -297,6 +297,11 @@ func TestReadWhileItRuns(t *testing.T) {
 		if n < last {
 			t.Fatalf("%d writes after %d", n, last)
 		}
+		for _, u := range now.Unfinished {
+			if u.For <= 0 || u.For > now.Elapsed {
+				t.Fatalf("in progress %v after %v: %+v", u.For, now.Elapsed, u)
+			}
+		}
 		last = n
 	}
 	result := stop(t, tracer)
