@@ -270,6 +270,12 @@ func helpBlocked([]string) error {
 	started := make(chan int, 2)
 	block := func(fd int) {
 		runtime.LockOSThread()
+		// A signal of the runtime's would make the kernel begin the call once more.
+		signals := unix.Sigset_t{}
+		for i := range signals.Val {
+			signals.Val[i] = ^uint64(0)
+		}
+		_ = unix.PthreadSigmask(unix.SIG_BLOCK, &signals, nil)
 		b := make([]byte, 1)
 		started <- unix.Gettid()
 		_, _, _ = unix.Syscall6(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&unix.Iovec{Base: &b[0], Len: 1})), 1, 0, 0, 0)
