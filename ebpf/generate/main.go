@@ -95,11 +95,20 @@ func findClang() (path, why string) {
 	return "", "clang " + clangVersion + " not found" + found
 }
 
+// findStrip gives the llvm-strip of that version, too: what it leaves in an object
+// may differ as well.
 func findStrip() (string, error) {
+	found := ""
 	for _, name := range []string{"llvm-strip-" + clangVersion, "llvm-strip"} {
-		if path, err := exec.LookPath(name); err == nil {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		out, err := exec.Command(path, "--version").Output()
+		if err == nil && strings.Contains(string(out), "LLVM version "+clangVersion+".") {
 			return path, nil
 		}
+		found = fmt.Sprintf(" (%s is another version)", name)
 	}
-	return "", errors.New("llvm-strip not found")
+	return "", errors.New("llvm-strip " + clangVersion + " not found" + found)
 }
