@@ -49,6 +49,10 @@ type Plan struct {
 	// the warm-up may wait for Started to return. An interruption during the
 	// warm-up calls neither.
 	Started, Drained func()
+	// Begun, where not nil, is called right after Started with the moment from
+	// which the measured time counts, and so do the requests that Ended is told
+	// of. It is part of that time: it must return at once.
+	Begun func(time.Time)
 	// Ended, where not nil, is called with each request of the measured time
 	// that has ended, one at a time and in that order. The load waits for it.
 	Ended func(record.Request)

@@ -97,6 +97,7 @@ func (e *netEngine) beginMeasured() {
 	e.before = readUsage()
 	now := e.now()
 	e.measured.open(now)
+	e.session.begun()
 	e.current, e.out.began = e.measured, true
 	if e.plan.Duration > 0 {
 		e.measured.rateEnd = now + int64(e.plan.Duration)

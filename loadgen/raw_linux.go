@@ -194,6 +194,7 @@ func (w *worker) beginMeasured() {
 	w.thread = readThreadClock()
 	now := w.now()
 	w.measured.open(now)
+	w.session.begun()
 	w.current, w.out.began = w.measured, true
 	w.nextShow = now + int64(time.Second)
 	if w.plan.Duration > 0 {

@@ -139,6 +139,13 @@ func loopbackSources(target netip.Addr) []netip.Addr {
 	return sources
 }
 
+// begun tells when the measured time began.
+func (s *session) begun() {
+	if s.plan.Begun != nil {
+		s.plan.Begun(s.base.Add(time.Duration(s.measured.begin)))
+	}
+}
+
 // ended hands a request of the measured time to who wants to see each.
 func (s *session) ended(e ending, kept bool) {
 	if s.plan.Ended == nil {

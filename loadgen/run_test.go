@@ -418,10 +418,14 @@ func TestEndedSeesEachRequest(t *testing.T) {
 				}))
 				defer server.Close()
 				var got []record.Request
+				var ledger bytes.Buffer
+				var begun time.Time
 				r := runOn(t, context.Background(), drive, Plan{
 					URL: server.URL, Metrics: 3, Clients: 2, RequestsPerClient: 25, Warmup: 20 * time.Millisecond,
 					Connection: connection, Think: time.Millisecond, Ended: func(q record.Request) { got = append(got, q) },
+					Begun: func(at time.Time) { begun = at }, Ledger: &ledger,
 				})
+				holdLedger(t, got, begun, &ledger)
 				byClass, kept := map[record.Class]int64{}, int64(0)
 				var last time.Duration
 				for _, q := range got {
@@ -443,5 +447,29 @@ func TestEndedSeesEachRequest(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// holdLedger wants the times of requests, counted from where the measured time
+// began, to be those of the ledger, which has no such moment.
+func holdLedger(t *testing.T, got []record.Request, begun time.Time, ledger io.Reader) {
+	t.Helper()
+	n := 0
+	for b, err := range record.ReadLedger(ledger) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case b.Warmup:
+			continue
+		case n == len(got):
+			t.Fatalf("more than %d requests are in the ledger", n)
+		}
+		if sent := begun.UnixNano() + int64(got[n].Sent); sent != b.SentNS {
+			t.Errorf("request %d was sent at %d, by the ledger at %d", n, sent, b.SentNS)
+		}
+		n++
+	}
+	if n != len(got) {
+		t.Errorf("the ledger has %d requests, want %d", n, len(got))
 	}
 }

@@ -52,12 +52,12 @@ func (r *runner) newTimeline(faults []Fault) (*timeline, error) {
 func (t *timeline) join(ctx context.Context, c *child, offer *loadgen.Plan) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	began := make(chan time.Time, 1)
-	started := offer.Started
-	offer.Started = func() {
-		if started != nil {
-			started()
+	begun := offer.Begun
+	offer.Begun = func(at time.Time) {
+		if begun != nil {
+			begun(at)
 		}
-		began <- time.Now()
+		began <- at
 	}
 	offer.Ledger = t.ledger
 	offer.Ended = func(r record.Request) { t.requests = append(t.requests, r) }

@@ -106,7 +106,7 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	// Making the requests takes time, too, before the first is sent.
 	var sending, drained time.Time
 	offer := load.offer(c.child.url)
-	offer.Started, offer.Drained = func() { sending = time.Now() }, func() { drained = time.Now() }
+	offer.Begun, offer.Drained = func(at time.Time) { sending = at }, func() { drained = time.Now() }
 	endFaults := func() {}
 	if c.timeline != nil {
 		endFaults = c.timeline.join(ctx, c.child, &offer)
