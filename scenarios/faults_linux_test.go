@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,16 +25,18 @@ matrix: {subject: [7], clients: [4]}
 arms:
   kept: {load: {connection: keep}}
   new: {load: {connection: new}}
-load: {duration: 4500ms, think: 10ms, deadline: 250ms, timeout: 10s, warmup: 100ms}
-faults: [{at: 1s, for: 1500ms, partition: {port: server}}]
+load: {duration: 5s, think: 10ms, deadline: 250ms, timeout: 10s, warmup: 100ms}
+faults: [{at: 500ms, for: 1100ms, partition: {port: server}}]
 repeat: {blocks: 1}
 `
 
 // TestPartitionInARun plays a partition in a sandbox, as root and without any
-// rights.
+// rights. A machine that is busy with others may hold a server up at the very
+// moment at which it is cut off: then the request that it was at looks as if the
+// partition had come early, and it is played once more.
 func TestPartitionInARun(t *testing.T) {
 	eachSandbox(t, func(t *testing.T, u sandboxUser) {
-		const tries = 3
+		const tries = 4
 		for try := 1; ; try++ {
 			var ledgers ledgerCopies
 			run := u.play(t, cut, ledgers.follow(t))
@@ -46,13 +47,14 @@ func TestPartitionInARun(t *testing.T) {
 				checkPartition(t, trial)
 			}
 			checkFaultTables(t, run)
-			busy := ledgers.checkOnset(t, run)
+			early := ledgers.checkOnset(t, run)
 			switch {
-			case busy == "" || t.Failed():
+			case early == "" || t.Failed():
 				return
 			case try == tries:
-				t.Skip("the moment of the first miss cannot be told on a machine this busy: " + busy)
+				t.Fatalf("%d times: %s", tries, early)
 			}
+			t.Log("once more: " + early)
 		}
 	})
 }
@@ -85,12 +87,13 @@ func (l *ledgerCopies) follow(t *testing.T) func(pid int, home string) {
 	}
 }
 
-// checkOnset holds the first request of each trial that missed its deadline, by
-// its ledger alone, against the moment at which the partition took effect: sent
-// no earlier than 10 ms before, and no later than 10 ms and one gap between two
-// requests after it. A miss out of that on a machine on which requests took longer
-// than 10 ms before the partition, too, is not held against it: it says so.
-func (l *ledgerCopies) checkOnset(t *testing.T, run *results.Run) (busy string) {
+// checkOnset holds each trial's ledger against the moment at which the partition
+// took effect. Whatever was sent after it got no answer before the healing, so
+// that the first request that missed was sent no later than the first one after
+// that moment; this holds on the busiest machine. It was sent no earlier than 10
+// ms before, or as long before as the slowest request had taken until then: early
+// says where it was not.
+func (l *ledgerCopies) checkOnset(t *testing.T, run *results.Run) (early string) {
 	t.Helper()
 	const around = 10 * time.Millisecond
 	files, err := filepath.Glob(filepath.Join(l.dir, "*"))
@@ -99,40 +102,52 @@ func (l *ledgerCopies) checkOnset(t *testing.T, run *results.Run) (busy string) 
 	}
 	for _, trial := range run.Trials {
 		sending := run.Started.Add(time.Duration(trial.Slices[0].OffsetS * float64(time.Second)))
-		injected := sending.Add(time.Duration(*trial.Faults[0].InjectedS * float64(time.Second)))
-		batches := ledgerOf(t, files, sending)
-		var first time.Time
-		var last, gap, slowest time.Duration
-		for _, b := range batches {
-			sent := time.Unix(0, b.SentNS)
-			took := time.Duration(b.AnsweredNS - b.SentNS)
-			if answered := b.AnsweredNS > 0 && b.AnsweredNS < injected.UnixNano(); answered {
+		f := trial.Faults[0]
+		injected, healed := sending.Add(seconds(*f.InjectedS)), sending.Add(seconds(*f.HealedS))
+		var first time.Time // sent of those that missed, and in flight when it took effect
+		var slowest, recorded time.Duration
+		recorded = time.Hour
+		inside := 0
+		for _, b := range ledgerOf(t, files, sending) {
+			sent, answered := time.Unix(0, b.SentNS), time.Unix(0, b.AnsweredNS)
+			took := answered.Sub(sent)
+			switch {
+			case b.AnsweredNS > 0 && answered.Before(injected):
 				slowest = max(slowest, took)
-			} else if b.Outcome != record.BatchOK || took > 250*time.Millisecond {
+				continue
+			case sent.After(injected) && sent.Before(healed):
+				inside++
+				if b.AnsweredNS > 0 && answered.Before(healed) {
+					t.Errorf("%s: sent %s after the partition took effect and answered %s before it was healed", trial.Arm, sent.Sub(injected), healed.Sub(answered))
+				}
+			}
+			if b.Outcome == record.BatchOK && took <= 250*time.Millisecond {
+				continue
+			}
+			if first.IsZero() {
 				first = sent
-				break
 			}
-			if last > 0 {
-				gap = max(gap, time.Duration(b.SentNS)-last)
+			if f.Effect.FirstMissS != nil {
+				recorded = min(recorded, sending.Add(seconds(*f.Effect.FirstMissS)).Sub(sent).Abs())
 			}
-			last = time.Duration(b.SentNS)
 		}
 		after := first.Sub(injected)
-		t.Logf("%s: by the ledger the first miss was sent %s after the partition took effect; gap %s, slowest before it %s", trial.Arm, after, gap, slowest)
+		t.Logf("%s: by the ledger the first miss was sent %s after the partition took effect, %d requests while it lasted; slowest before it %s",
+			trial.Arm, after, inside, slowest)
 		switch {
-		case !first.IsZero() && after >= -around && after <= around+gap:
-		case slowest > around:
-			busy = fmt.Sprintf("%s: sent %s after it, and requests took up to %s before it", trial.Arm, after, slowest)
-			continue
-		default:
-			t.Errorf("%s: the first miss was sent %s after the partition took effect; gap %s", trial.Arm, after, gap)
-		}
-		if got := trial.Faults[0].Effect.FirstMissS; got == nil || math.Abs(sending.Add(time.Duration(*got*float64(time.Second))).Sub(first).Seconds()) > 0.001 {
-			t.Errorf("%s: the record says that the first miss was sent at %s, by the ledger it was %s", trial.Arm, say(got), first.Sub(sending))
+		case first.IsZero() || inside == 0 && after > 0:
+			t.Errorf("%s: by the ledger nobody missed", trial.Arm)
+		case recorded > time.Millisecond:
+			t.Errorf("%s: the record says that the first miss was sent at %s; by the ledger none was", trial.Arm, say(f.Effect.FirstMissS))
+		case after < -max(around, slowest):
+			early = fmt.Sprintf("%s: the first miss was sent %s before the partition took effect, where no request had taken longer than %s",
+				trial.Arm, -after, slowest)
 		}
 	}
-	return busy
+	return early
 }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // ledgerOf reads the ledger whose first request was sent at a time, in the order
 // of sending.
@@ -249,15 +264,6 @@ func checkPartition(t *testing.T, trial *record.Record) {
 	if s := trial.Stored; s == nil || s.Acknowledged != trial.Counts.OK || s.Lost != 0 || s.Stored != s.Acknowledged || s.Unknown > trial.Counts.InDoubt {
 		t.Errorf("%s: stored %+v, ok %d", trial.Arm, s, trial.Counts.OK)
 	}
-	var duringCut int64
-	for _, second := range trial.Series {
-		if float64(second.T) >= *f.InjectedS+0.25 && float64(second.T+1) <= *f.HealedS {
-			duringCut += second.OK
-		}
-	}
-	if duringCut > 0 {
-		t.Errorf("%s: %d answers while the port was cut off", trial.Arm, duringCut)
-	}
 }
 
 func say(s *float64) string {
@@ -335,24 +341,19 @@ func TestFaultThatComesTooLateIsSaid(t *testing.T) {
 // TestServerThatEndsUnderAFault kills the server while it is cut off: its trial
 // shows what that did to the clients, and counts.
 func TestServerThatEndsUnderAFault(t *testing.T) {
-	kill := func(pid int, _ string) {
-		for range 1000 {
-			for _, child := range descendants(pid) {
-				line, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(child), "cmdline"))
-				if strings.Contains(string(line), "\x00serve\x00") {
-					time.Sleep(1200 * time.Millisecond) // the fault begins after 0.4 s
-					_ = syscall.Kill(child, syscall.SIGKILL)
-					return
-				}
-			}
-			time.Sleep(10 * time.Millisecond)
+	kill := func(pid int, home string) {
+		eventually(t, 30*time.Second, "a fault is in the journal", func() bool { return len(journal(home)) > 0 })
+		time.Sleep(1500 * time.Millisecond) // it is seen to bite within 0.2 s
+		family := descendants(pid)
+		if i := slices.IndexFunc(family, plays("serve")); i >= 0 {
+			_ = syscall.Kill(family[i], syscall.SIGKILL)
 		}
 	}
 	run := anyUser(t).play(t, `name: felled
 namespace: true
 matrix: {subject: [7], clients: [2]}
-load: {duration: 3s, think: 10ms, connection: keep, warmup: 0s, timeout: 1s}
-faults: [{at: 400ms, for: 2s, partition: {}}]
+load: {duration: 6s, think: 10ms, connection: keep, warmup: 0s, timeout: 1s}
+faults: [{at: 400ms, for: 5s, partition: {}}]
 repeat: {blocks: 1}
 `, kill)
 	if len(run.Trials) != 1 {
@@ -363,7 +364,7 @@ repeat: {blocks: 1}
 		t.Errorf("verdict %+v", v)
 	}
 	f := trial.Faults[0]
-	if !f.Verified || f.HealedS == nil || *f.HealedS > 2.2 || f.Effect == nil || f.Effect.RecoverS != nil || f.Effect.After.FailedSum() == 0 {
+	if !f.Verified || f.HealedS == nil || *f.HealedS > *f.InjectedS+4 || f.Effect == nil || f.Effect.RecoverS != nil || f.Effect.After.FailedSum() == 0 {
 		t.Errorf("fault %+v, effect %+v", f, f.Effect)
 	}
 	if trial.Server != nil || trial.Stored == nil {
@@ -389,13 +390,14 @@ repeat: {blocks: 1}
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	injected := func() bool { return len(journal(home)) == 1 }
-	eventually(t, 20*time.Second, "a fault is in the journal", injected)
+	injected := func() bool { return len(journal(home)) > 0 }
+	eventually(t, 30*time.Second, "a fault is in the journal", injected)
+	var family []int
+	eventually(t, 30*time.Second, "the sandbox, the server and the reaper run", func() bool {
+		family = descendants(cmd.Process.Pid)
+		return slices.ContainsFunc(family, plays("serve")) && slices.ContainsFunc(family, plays("reap"))
+	})
 	time.Sleep(300 * time.Millisecond) // into the fault
-	family := descendants(cmd.Process.Pid)
-	if len(family) < 3 {
-		t.Errorf("%d processes below the run, want the sandbox, the server and the reaper", len(family))
-	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -405,6 +407,14 @@ repeat: {blocks: 1}
 	}
 	if after := ruleset(); after != before {
 		t.Errorf("the firewall's rules were\n%s\nand are\n%s", before, after)
+	}
+}
+
+// plays tells which process has a word among its arguments.
+func plays(word string) func(pid int) bool {
+	return func(pid int) bool {
+		line, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+		return strings.Contains(string(line), "\x00"+word+"\x00")
 	}
 }
 
