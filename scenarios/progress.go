@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"mslab/results"
 )
 
 // progress tells the user how far a run is: one line written over and over on
@@ -22,11 +24,14 @@ func newProgress(w io.Writer, live bool, plan *Plan) *progress {
 	if w != nil {
 		_, _ = fmt.Fprintf(w, "%s: about %s\n", plan.Record.Scenario, p.planned.Round(time.Second))
 		for _, note := range plan.Notes {
-			_, _ = fmt.Fprintln(w, note)
+			p.say(note)
 		}
 	}
 	return p
 }
+
+// say prints a sentence, broken where a terminal would break it within a word.
+func (p *progress) say(text string) { _, _ = fmt.Fprintln(p.w, results.Wrap(text)) }
 
 // left estimates the time that remains: what is planned, at the pace so far.
 func (p *progress) left() time.Duration {
@@ -65,10 +70,15 @@ func (p *progress) traced(arm, subject string) {
 }
 
 // allTraced notes that an arm's traced trials are over, as block does of a
-// block; counted is how many subjects' syscalls were counted.
-func (p *progress) allTraced(arm string, counted int, planned time.Duration) {
+// block; counted is how many subjects' syscalls were counted, and why none can
+// be, "" where they can.
+func (p *progress) allTraced(arm string, counted int, why string, planned time.Duration) {
 	p.done += planned
-	if p.w != nil && !p.live {
+	switch {
+	case p.w == nil || p.live:
+	case why != "":
+		p.say(fmt.Sprintf("%s: syscalls are not counted: %s", arm, why))
+	default:
 		_, _ = fmt.Fprintf(p.w, "%s: syscalls of %s counted, %s left\n", arm, count(counted, "subject"), p.left())
 	}
 }

@@ -35,7 +35,7 @@ func (r *runner) trace(ctx context.Context, arm *armPlay) error {
 			r.run.Traced = append(r.run.Traced, *traced)
 		}
 	}
-	r.progress.allTraced(arm.name, len(r.run.Traced)-before, arm.tracedDuration())
+	r.progress.allTraced(arm.name, len(r.run.Traced)-before, r.untraced, arm.tracedDuration())
 	return r.store.WriteRun(r.run)
 }
 

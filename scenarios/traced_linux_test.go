@@ -61,19 +61,29 @@ func TestSyscallsAreTracedApart(t *testing.T) {
 	}
 }
 
-// holdOnce wants a syscall once a request in each slice.
+// holdOnce wants a syscall once a request. On a busy machine a slice has few
+// requests, and the server is asked for its counters many times until it has
+// drained; so each slice has to have enough calls, and one of them not too many.
 func holdOnce(t *testing.T, traced *results.TracedSyscalls, name string) {
 	t.Helper()
-	const readings = 60 // calls for the counters, and connections under way at the ends
+	const (
+		readings = 60 // calls for the counters
+		underWay = 4  // clients: connections that are not closed yet
+	)
 	i := slices.IndexFunc(traced.Syscalls, func(c results.SyscallCount) bool { return c.Name == name })
 	if i < 0 {
 		t.Errorf("%s: no %s was counted", traced.Subject, name)
 		return
 	}
-	for slice, calls := range traced.Syscalls[i].Calls {
-		if n := traced.Requests[slice]; n < 100 || calls < n-4 || calls > n+readings {
-			t.Errorf("%s, slice %d: %d calls of %s for %d requests", traced.Subject, slice, calls, name, n)
+	calls, once := traced.Syscalls[i].Calls, false
+	for slice, n := range traced.Requests {
+		if calls[slice] < n-underWay {
+			t.Errorf("%s, slice %d: %d calls of %s for %d requests", traced.Subject, slice, calls[slice], name, n)
 		}
+		once = once || calls[slice] <= n+min(readings, n/2)
+	}
+	if !once {
+		t.Errorf("%s: %v calls of %s for %v requests", traced.Subject, calls, name, traced.Requests)
 	}
 }
 
