@@ -151,6 +151,20 @@ func checkPrivate(folder string) error {
 	return nil
 }
 
+// CheckJournal tells why nothing can be written to the journal in dir ("" is
+// Dir), without which nothing is injected. It leaves at most the folder.
+func CheckJournal(dir string) error {
+	dir = Options{Dir: dir}.dir()
+	if err := openFolder(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".try-*.tmp") // begins with a dot: is no entry
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // entryLimit is far above the size of any entry, in bytes.
 const entryLimit = 64 << 10
 

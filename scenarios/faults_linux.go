@@ -258,6 +258,9 @@ func (p *Plan) tryFaults(ctx context.Context) error {
 			if err == nil {
 				err = kind.TryVia(ctx, via)
 			}
+			if err == nil {
+				err = chaos.CheckJournal("")
+			}
 			if err != nil {
 				return fmt.Errorf("play the fault %s of arm %s: %w", f.Name, arm.name, err)
 			}

@@ -338,6 +338,25 @@ func TestFaultThatComesTooLateIsSaid(t *testing.T) {
 	}
 }
 
+// TestFaultWithoutAJournalIsRefused plays where no journal can be kept: nothing
+// is started for a fault that could not be injected.
+func TestFaultWithoutAJournalIsRefused(t *testing.T) {
+	cmd, run, home := anyUser(t).faultCommand(t, cut)
+	file := filepath.Join(home, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+file)
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "play the fault partition of arm kept: make the journal's folder: ") ||
+		!strings.Contains(string(out), "set XDG_RUNTIME_DIR") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(run); !os.IsNotExist(err) {
+		t.Errorf("a run folder was made: %v", err)
+	}
+}
+
 // TestServerThatEndsUnderAFault kills the server while it is cut off: its trial
 // shows what that did to the clients, and counts.
 func TestServerThatEndsUnderAFault(t *testing.T) {
