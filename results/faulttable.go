@@ -118,6 +118,10 @@ func faultMarks(faults []record.Fault, second int) string {
 	within := func(at *float64) bool { return at != nil && int(math.Floor(*at)) == second }
 	var marks []string
 	for _, f := range faults {
+		if within(f.InjectedS) && within(f.HealedS) {
+			marks = append(marks, fmt.Sprintf("%.2f-%.2fs", *f.InjectedS, *f.HealedS))
+			continue
+		}
 		if within(f.InjectedS) {
 			marks = append(marks, fmt.Sprintf("from %.2fs", *f.InjectedS))
 		}

@@ -146,8 +146,9 @@ func TestMarksOfFaults(t *testing.T) {
 		{FaultPlan: record.FaultPlan{Name: "partition"}, InjectedS: new(1.25), HealedS: new(3.0)},
 		{FaultPlan: record.FaultPlan{Name: "memory"}, InjectedS: new(4.5)}, // not healed
 		{FaultPlan: record.FaultPlan{Name: "other"}},                       // not injected
+		{FaultPlan: record.FaultPlan{Name: "short"}, InjectedS: new(7.1), HealedS: new(7.65)},
 	}
-	want := []string{"/", "partition/from 1.25s", "partition/", "/to 3.00s", "memory/from 4.50s", "memory/"}
+	want := []string{"/", "partition/from 1.25s", "partition/", "/to 3.00s", "memory/from 4.50s", "memory/", "memory/", "memory, short/7.10-7.65s"}
 	for second, w := range want {
 		if got := faultsDuring(faults, second) + "/" + faultMarks(faults, second); got != w {
 			t.Errorf("second %d: %q, want %q", second, got, w)

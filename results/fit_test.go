@@ -47,3 +47,34 @@ func TestWordsStayWhole(t *testing.T) {
 		t.Errorf("the word was broken:\n%s", b.String())
 	}
 }
+
+// TestTitlesOfFiguresBreakLast holds a table of figures to the width of a terminal
+// by its titles, and only where its text does not give enough.
+func TestTitlesOfFiguresBreakLast(t *testing.T) {
+	draw := func(columns int) string {
+		table := Table{Columns: []Column{{Key: "a", Title: "phase", Left: true}}, Rows: [][]Cell{{TextCell("7 keepalive")}}}
+		for range columns {
+			table.Columns = append(table.Columns, Column{Key: "n", Title: "csw vol/req"})
+			table.Rows[0] = append(table.Rows[0], FigureCell(1234567, formatCount))
+		}
+		var b strings.Builder
+		if err := RenderText(&b, []Table{table}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > lineWidth {
+				t.Errorf("%d characters: %s", n, line)
+			}
+		}
+		if strings.Count(b.String(), "1,234,567") != columns || strings.Count(b.String(), "csw") != columns {
+			t.Errorf("something is missing:\n%s", b.String())
+		}
+		return b.String()
+	}
+	if text := draw(5); !strings.Contains(text, "csw vol/req") {
+		t.Errorf("the titles broke where there was room:\n%s", text)
+	}
+	if text := draw(6); strings.Contains(text, "csw vol/req") || !strings.Contains(text, "keepalive") {
+		t.Errorf("the titles did not break:\n%s", text)
+	}
+}

@@ -211,10 +211,11 @@ func (t Table) grid(w io.Writer, r tw.Renderer, width int, cellText func(Cell) s
 		}
 		lines = append(lines, cells)
 	}
-	if width > 0 && !t.fit(lines, width) {
+	if width > 0 && !t.fit(lines, width, false) {
 		if narrow := t.without(func(c Column) bool { return c.Extra }); len(narrow.Columns) < len(t.Columns) {
 			return narrow.grid(w, r, width, cellText, strike)
 		}
+		t.fit(lines, width, true)
 	}
 	var drawn strings.Builder
 	table := tablewriter.NewTable(&drawn,
