@@ -29,6 +29,7 @@ func TestExplain(t *testing.T) {
 		{"failed before it began", context.Background(), plain, false, exitUsage, "open file: no such file; see mslab --help"},
 		{"wrapped code", context.Background(), fmt.Errorf("load: %w", withExit(exitThreshold, plain)), true, exitThreshold, "load: open file: no such file"},
 		{"several lines", context.Background(), errors.Join(plain, errors.New("close:\n\tbad")), true, exitFailed, "open file: no such file; close:; bad"},
+		{"said twice", context.Background(), errors.Join(plain, errors.New("other"), plain), true, exitFailed, "open file: no such file; other"},
 		{"interrupted", stopped, interrupted(stopped), true, 143, "interrupted by SIGTERM"},
 		{"cancelled by a signal", stopped, fmt.Errorf("run: %w", context.Canceled), true, 143, "interrupted by SIGTERM"},
 		{"cancelled without one", context.Background(), context.Canceled, true, exitFailed, "context canceled"},
