@@ -43,13 +43,34 @@ func (p *progress) left() time.Duration {
 	return max(left, 0).Round(time.Second)
 }
 
-// slice says on a terminal what is being played.
-func (p *progress) slice(arm string, block, blocks int, subject string) {
+// slice says on a terminal what is being played, and every second how much is
+// left, until end is called.
+func (p *progress) slice(arm string, block, blocks int, subject string) (end func()) {
 	if p.w == nil || !p.live {
-		return
+		return func() {}
 	}
 	p.shown = true
-	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s: block %d of %d, %s, %s left", arm, block, blocks, subject, p.left())
+	began, left := time.Now(), p.left()
+	show := func() {
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s: block %d of %d, %s, %s left", arm, block, blocks, subject,
+			max(left-time.Since(began), 0).Round(time.Second))
+	}
+	show()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				show()
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
 }
 
 // block notes that a block is over; planned is the time it was planned to take.

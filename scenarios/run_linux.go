@@ -273,8 +273,9 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 		if c.child.failed != "" {
 			continue
 		}
-		r.progress.slice(arm.name, block, arm.blocks, c.player.subject.Name)
+		end := r.progress.slice(arm.name, block, arm.blocks, c.player.subject.Name)
 		part, err := r.stretch(ctx, c, load, n)
+		end()
 		if err != nil {
 			return n, err
 		}
