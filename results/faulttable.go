@@ -236,6 +236,10 @@ func (t *Table) addFaults(trial *record.Record, subject SubjectPlan, several boo
 		}
 		t.Notes = append(t.Notes, faultNote(name, f))
 	}
+	if n := trial.Counts.InFlight; n > 0 && len(trial.Faults) > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("%s: %s without an end when it was interrupted: in no figure of its faults, though they may have missed.",
+			name, countOf(n, "request")))
+	}
 }
 
 // effectRow is a fault as the requests on some connections felt it; effect is

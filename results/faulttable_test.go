@@ -98,6 +98,25 @@ func TestFaultTablesGolden(t *testing.T) {
 	}
 }
 
+// TestRequestsWithoutAnEndAreSaid: an interruption leaves requests of which
+// nobody knows whether the fault made them miss.
+func TestRequestsWithoutAnEndAreSaid(t *testing.T) {
+	run := faultRun()
+	const said = "8 requests without an end"
+	for _, interrupted := range []bool{false, true} {
+		if trial := run.Trials[0]; interrupted {
+			trial.Counts.InFlight, trial.Counts.Sent = 8, trial.Counts.Sent+8
+		}
+		var b bytes.Buffer
+		if err := RenderMarkdown(&b, must(Tables(run, -1))); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(b.String(), said); got != interrupted {
+			t.Errorf("interrupted %v, said %v:\n%s", interrupted, got, b.String())
+		}
+	}
+}
+
 // TestFaultsSurviveTheFolder: the tables of a run are drawn from its folder
 // alone.
 func TestFaultsSurviveTheFolder(t *testing.T) {
