@@ -331,7 +331,7 @@ func TestSandboxHangsUpAsItsUserWants(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-			eventually(t, 10*time.Second, "the program inside waits", func() bool { _, err := strconv.Atoi(readFile(file)); return err == nil })
+			eventually(t, 30*time.Second, "the program inside waits", func() bool { _, err := strconv.Atoi(readFile(file)); return err == nil })
 			if err := cmd.Process.Signal(unix.SIGHUP); err != nil {
 				t.Fatal(err)
 			}

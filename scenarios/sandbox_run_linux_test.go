@@ -193,7 +193,7 @@ func startLongInside(t *testing.T, u sandboxUser) (cmd *exec.Cmd, dir string, be
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	eventually(t, 10*time.Second, "a program inside and two servers run", func() bool {
+	eventually(t, 30*time.Second, "a program inside and two servers run", func() bool {
 		below = descendants(cmd.Process.Pid)
 		return len(below) == 3
 	})
@@ -227,7 +227,7 @@ func TestInterruptedSandboxKeepsWhatItMeasured(t *testing.T) {
 	eachSandbox(t, func(t *testing.T, u sandboxUser) {
 		cmd, dir, below := startLongInside(t, u)
 		trials := filepath.Join(dir, "trials", "*.json")
-		eventually(t, 20*time.Second, "a block is stored", func() bool { found, _ := filepath.Glob(trials); return len(found) >= 2 })
+		eventually(t, 60*time.Second, "a block is stored", func() bool { found, _ := filepath.Glob(trials); return len(found) >= 2 })
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
