@@ -2,21 +2,24 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"mslab/results/record"
 )
 
-// outFile is a file that appears under its name only once it is whole: it is
-// written under a temporary name beside it and renamed by Commit. What is not a
-// regular file, such as /dev/stdout or a named pipe, is written to directly.
+// outFile is a file that appears under its name only once it is whole, by Commit.
+// What is not a regular file, such as /dev/stdout or a named pipe, is written to
+// directly.
 type outFile struct {
 	*bufio.Writer
-	file *os.File
-	name string // "" where it is written directly
+	name  string
+	whole *record.WholeFile // nil where it is written directly
+	file  *os.File          // that, else nil
+	ended bool
 }
 
 // createOut opens name for writing. It fails at once where the folder cannot be
@@ -31,7 +34,7 @@ func createOut(name string) (*outFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write %s: %w", name, cause(err))
 		}
-		return &outFile{bufio.NewWriter(file), file, ""}, nil
+		return &outFile{Writer: bufio.NewWriter(file), name: name, file: file}, nil
 	case err == nil:
 		// A link keeps pointing where it did.
 		if name, err = filepath.EvalSymlinks(name); err != nil {
@@ -40,51 +43,48 @@ func createOut(name string) (*outFile, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("write %s: %w", name, cause(err))
 	}
-	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*.tmp")
+	whole, err := record.CreateWhole(name)
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w; give a folder that exists and can be written", name, cause(err))
+		return nil, fmt.Errorf("%w; give a folder that exists and can be written", err)
 	}
-	return &outFile{bufio.NewWriter(file), file, name}, nil
+	return &outFile{Writer: bufio.NewWriter(whole), name: name, whole: whole}, nil
 }
 
 // target is the file as the user named it.
-func (o *outFile) target() string { return cmp.Or(o.name, o.file.Name()) }
+func (o *outFile) target() string { return o.name }
 
 // Commit makes the file appear under its name. After an error nothing of it is
 // left.
 func (o *outFile) Commit() error {
-	name, temporary := o.name, o.file.Name()
 	err := o.Flush()
-	if name != "" {
-		err = errors.Join(err, o.file.Chmod(0o644), o.file.Sync())
+	switch {
+	case o.whole == nil:
+		err = errors.Join(err, o.file.Close())
+	case err == nil:
+		o.ended = true
+		return o.whole.Commit()
+	default:
+		o.whole.Abort()
 	}
-	err = errors.Join(err, o.file.Close())
-	if err == nil && name != "" {
-		err = os.Rename(temporary, name)
-	}
+	o.ended = true
 	if err != nil {
-		if name == "" {
-			name = temporary
-		} else {
-			os.Remove(temporary)
-		}
-		return fmt.Errorf("write %s: %w", name, cause(err))
+		return fmt.Errorf("write %s: %w", o.name, cause(err))
 	}
-	o.file = nil
 	return nil
 }
 
 // Abort removes what was written. It does nothing after Commit, so that it can
 // be deferred; a nil outFile has nothing to remove.
 func (o *outFile) Abort() {
-	if o == nil || o.file == nil {
+	if o == nil || o.ended {
 		return
 	}
-	o.file.Close()
-	if o.name != "" {
-		os.Remove(o.file.Name())
+	o.ended = true
+	if o.whole == nil {
+		o.file.Close()
+		return
 	}
-	o.file = nil
+	o.whole.Abort()
 }
 
 // cause is the error without the operation and the path, which the message

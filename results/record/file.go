@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -80,55 +79,30 @@ func (r *Record) Write(path string) error {
 	return WriteFile(path, append(data, '\n'))
 }
 
-// WriteFile stores data at path, whole or, on an error, not at all: it writes to
-// a temporary name in the same folder, syncs and renames, then syncs the folder.
-func WriteFile(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, cause(err))
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, cause(err))
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
+// WriteFile stores data at path, whole or, on an error, not at all, and on disk
+// when it returns.
+func WriteFile(path string, data []byte) error {
+	f, err := CreateWhole(path)
 	if err != nil {
 		return err
 	}
-	return syncDir(dir)
+	defer f.Abort()
+	if _, err := f.Write(data); err != nil {
+		return fmt.Errorf("write %s: %w", path, cause(err))
+	}
+	return f.Commit()
 }
 
-// cause leaves out the temporary name, of which the user knows nothing.
+// cause leaves out the operation and the temporary name, of which the user knows
+// nothing.
 func cause(err error) error {
-	var of *fs.PathError
-	if errors.As(err, &of) {
-		return of.Err
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
 	}
 	return err
-}
-
-// syncDir makes a rename last. Not every file system can sync a folder; the
-// file itself is on disk by then.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil
-	}
-	_ = d.Sync()
-	return d.Close()
 }
