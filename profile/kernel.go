@@ -27,6 +27,7 @@ type Kernel struct {
 	Woken, Waking time.Duration
 	WokenName     string // of the function that stands for it
 	Ended         bool   // the process ended before the time was over
+	Interrupted   bool   // the user did not let it run to the end
 	Processes     int
 	Foreign       bool // it is no server of ours: there are no requests to count
 	// Probes is the time in the probes on all cores, 0: not known; Period the time
@@ -145,7 +146,10 @@ func (k *Kernel) notes(t *Taken) []string {
 	if k.Processes > 1 {
 		add("%d processes are in it.", k.Processes)
 	}
-	if k.Ended {
+	switch {
+	case k.Interrupted:
+		add("Interrupted after %s; this is what was sampled until then.", k.Elapsed.Round(10*time.Millisecond))
+	case k.Ended:
 		add("The process ended after %s; this is what was sampled until then.", k.Elapsed.Round(10*time.Millisecond))
 	}
 	notes = append(notes, k.Notes...)

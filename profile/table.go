@@ -177,7 +177,7 @@ func (t *Taken) notes(functions, shown int, total, grown int64) []string {
 		if t.Kernel.Foreign {
 			return append(notes, t.Kernel.notes(t)...)
 		}
-		if t.Window.Requests == 0 {
+		if t.Window.Requests == 0 && !t.Kernel.Interrupted && !t.Kernel.Ended {
 			notes = append(notes, atRest)
 		}
 		return append(notes, t.Kernel.notes(t)...)

@@ -268,7 +268,7 @@ func (o *profileOptions) take(ctx context.Context, stdout, stderr io.Writer, add
 			return o.takeKernel(ctx, admin, who.pid)
 		}
 		return profile.Take(ctx, admin, o.kind, profile.Options{Duration: o.duration, Steady: steady})
-	}, func() error { return nil })
+	}, func() error { return interrupted(ctx) })
 }
 
 // tables are the profile by stage, where it shows any, and by function.

@@ -96,7 +96,7 @@ func (o *profileOptions) takeForeign(ctx context.Context, stdout, stderr io.Writ
 			return nil, waitErr
 		}
 		k := kernelProfile(p)
-		k.Foreign = true
+		k.Foreign, k.Interrupted = true, waitErr != nil
 		return profile.FromKernel(k, profile.Window{}, profile.Window{})
 	}, func() error { return interrupted(ctx) })
 }
@@ -146,7 +146,8 @@ func fileName(name string) string {
 }
 
 // takeKernel profiles a server of ours by the kernel's clocks, and asks the server
-// what it did meanwhile, and next to it.
+// what it did meanwhile, and next to it. Where it is interrupted, or the server
+// ends, what was sampled until then is kept.
 func (o *profileOptions) takeKernel(ctx context.Context, admin *profile.Admin, pid int) (*profile.Taken, error) {
 	beside := min(o.duration, time.Second)
 	before, err := admin.Watch(ctx, beside)
@@ -158,27 +159,42 @@ func (o *profileOptions) takeKernel(ctx context.Context, admin *profile.Admin, p
 		return nil, err
 	}
 	defer sampler.Close()
-	during, err := admin.Watch(ctx, o.duration)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		// The server has stopped; what was sampled until then is kept.
-		p, stopErr := sampler.Stop()
-		if stopErr != nil || !p.Ended || p.Samples == 0 {
-			return nil, errors.Join(err, stopErr)
-		}
-		return profile.FromKernel(kernelProfile(p), profile.Window{}, profile.Window{})
-	}
-	p, err := sampler.Stop()
+	first, err := admin.Requests(ctx)
 	if err != nil {
 		return nil, err
 	}
+	during, watchErr := admin.Watch(ctx, o.duration)
+	p, err := sampler.Stop()
+	switch {
+	case err != nil:
+		return nil, errors.Join(watchErr, err)
+	case watchErr != nil && (p.Samples == 0 || ctx.Err() == nil && !p.Ended):
+		return nil, watchErr
+	case ctx.Err() != nil:
+		k := kernelProfile(p)
+		k.Interrupted = true
+		return profile.FromKernel(k, before, requestsSince(ctx, admin, first, p))
+	case watchErr != nil:
+		return profile.FromKernel(kernelProfile(p), profile.Window{}, profile.Window{})
+	}
 	after, err := admin.Watch(ctx, beside)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
 	return profile.FromKernel(kernelProfile(p), before.Add(after), during)
+}
+
+// requestsSince is what the server did while it was sampled, after an interrupt; it
+// is empty where the server does not answer any more.
+func requestsSince(ctx context.Context, admin *profile.Admin, first int64, p *ebpf.CPUProfile) profile.Window {
+	const patience = time.Second
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	now, err := admin.Requests(late)
+	if err != nil || now < first || p.Clock < 0 {
+		return profile.Window{}
+	}
+	return profile.Window{Length: p.Elapsed, CPU: p.Clock, Requests: now - first}
 }
 
 // byKernel tells whether a server's CPU profile is to be sampled by the kernel, and

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 
 	"mslab/ebpf"
 	"mslab/profile"
+	"mslab/results/record"
 )
 
 type profileTable struct {
@@ -165,8 +168,7 @@ func TestProfiledServerEnds(t *testing.T) {
 	dir := t.TempDir()
 	server, _, _ := start(t, dir, "serve", "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "data")
 	waitFor(t, "the server", func() bool { found, _ := filepath.Glob(filepath.Join(dir, "mslab", "*.json")); return len(found) == 1 })
-	cmd, stdout, stderr := start(t, dir, "profile", "allocs", "--duration", "30s", "-o", "allocs.pb.gz")
-	waitFor(t, "the profile to begin", func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".allocs*.tmp")); return len(found) == 1 })
+	cmd, stdout, stderr := startProfile(t, dir, "allocs", "--duration", "30s", "-o", "allocs.pb.gz")
 	time.Sleep(300 * time.Millisecond)
 	_ = server.Process.Kill()
 	_ = server.Wait()
@@ -183,12 +185,8 @@ func TestProfiledServerEnds(t *testing.T) {
 
 // TestInterruptedProfile wants the signal's exit code, no file and no server.
 func TestInterruptedProfile(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("needs a server: Linux")
-	}
 	dir := t.TempDir()
-	cmd, _, stderr := start(t, dir, "profile", "cpu", "--phase", "5", "--duration", "1m")
-	waitFor(t, "the profile to begin", func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".cpu-pool*.tmp")); return len(found) == 1 })
+	cmd, _, stderr := startProfile(t, dir, "cpu", "--via", "runtime", "--phase", "5", "--duration", "1m")
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	_ = cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != 130 || !strings.HasSuffix(stderr.String(), "mslab: interrupted by SIGINT\n") {
@@ -197,6 +195,94 @@ func TestInterruptedProfile(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, "*cpu-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// TestInterruptedKernelProfile wants what was sampled until then.
+func TestInterruptedKernelProfile(t *testing.T) {
+	skipWithoutKernelSampling(t)
+	dir := t.TempDir()
+	cmd, stdout, stderr := startProfile(t, dir, "cpu", "--phase", "5", "--duration", "1m", "--json", "-o", "cpu.pb.gz")
+	time.Sleep(3 * time.Second) // the first one is the server without the profiler
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 130 || !strings.HasSuffix(stderr.String(), "mslab: interrupted by SIGINT\n") {
+		t.Errorf("exit code %d; stderr: %q", got, stderr)
+	}
+	table := readProfileTable(t, stdout.Bytes(), nil)
+	wantAgreement(t, table)
+	notes := strings.Join(table.Tables[len(table.Tables)-1].Notes, "\n")
+	if !strings.Contains(notes, "Interrupted after") || strings.Contains(notes, "at rest") {
+		t.Errorf("notes:\n%s", notes)
+	}
+	if out, err := exec.Command("go", "tool", "pprof", "-top", filepath.Join(dir, "cpu.pb.gz")).CombinedOutput(); err != nil {
+		t.Errorf("go tool pprof -top: %v\n%s", err, out)
+	}
+}
+
+// TestKilledProfile wants nothing left in the folder of a profile that ends with
+// its process.
+func TestKilledProfile(t *testing.T) {
+	dir := t.TempDir()
+	server, _, _ := start(t, dir, "serve", "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "data")
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	waitFor(t, "the server", func() bool { found, _ := filepath.Glob(filepath.Join(dir, "mslab", "*.json")); return len(found) == 1 })
+	if !nameless(t, dir) {
+		t.Skip("the file system of the temporary folder has no files without a name (O_TMPFILE)")
+	}
+	before := names(t, dir)
+	cmd, _, _ := startProfile(t, dir, "cpu", "--duration", "30s")
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if after := names(t, dir); !slices.Equal(before, after) {
+		t.Errorf("in the folder before: %v; after: %v", before, after)
+	}
+}
+
+// nameless tells whether a file that is being written has no name in dir.
+func nameless(t *testing.T, dir string) bool {
+	t.Helper()
+	before := len(names(t, dir))
+	file, err := record.CreateWhole(filepath.Join(dir, "nameless"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Abort()
+	return len(names(t, dir)) == before
+}
+
+// told is a buffer that may be read while a process writes to it.
+type told struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *told) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *told) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// startProfile starts mslab profile and waits until it says that it profiles.
+func startProfile(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, stdout *bytes.Buffer, stderr *told) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skipf("not supported on %s: the phases are built on Linux system calls", runtime.GOOS)
+	}
+	stdout, stderr = &bytes.Buffer{}, &told{}
+	cmd = asMslab(t, dir, append([]string{"profile"}, args...)...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitFor(t, "the profile to begin", func() bool { return strings.Contains(stderr.String(), "profiling "+args[0]) })
+	return cmd, stdout, stderr
 }
 
 func skipWithoutKernelSampling(t *testing.T) {
@@ -276,8 +362,7 @@ func TestProfileOfAnyProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = busy.Process.Kill(); _ = busy.Wait() })
-	cmd, stdout, stderr := start(t, dir, "profile", "cpu", "--pid", strconv.Itoa(busy.Process.Pid), "--duration", "30s", "--json", "-o", "cpu.pb.gz")
-	waitFor(t, "the profile to begin", func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".cpu*.tmp")); return len(found) == 1 })
+	cmd, stdout, stderr := startProfile(t, dir, "cpu", "--pid", strconv.Itoa(busy.Process.Pid), "--duration", "30s", "--json", "-o", "cpu.pb.gz")
 	time.Sleep(time.Second)
 	_ = busy.Process.Kill()
 	if err := cmd.Wait(); err != nil {
