@@ -8,6 +8,7 @@ import (
 	"debug/gosym"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // goLines is the table of functions and lines that a Go program has for its own
@@ -33,17 +34,44 @@ func readGoLines(file *elf.File, symbols []elfSymbol) *goLines {
 	if err != nil {
 		return nil
 	}
-	// Functions are counted from runtime.text, which in a program with C in it is
-	// not where the section begins.
-	start := code.Addr
-	if i := slices.IndexFunc(symbols, func(s elfSymbol) bool { return s.name == "runtime.text" }); i >= 0 {
-		start = symbols[i].address
-	}
-	table, err := gosym.NewTable(nil, gosym.NewLineTable(data, start))
-	if err != nil || len(table.Funcs) == 0 {
+	assumed, err := gosym.NewTable(nil, gosym.NewLineTable(data, code.Addr))
+	if err != nil || len(assumed.Funcs) == 0 {
 		return nil
 	}
+	start, ok := goText(file, symbols, code.Addr, assumed)
+	if !ok {
+		return nil
+	}
+	table := assumed
+	if start != code.Addr {
+		if table, err = gosym.NewTable(nil, gosym.NewLineTable(data, start)); err != nil {
+			return nil
+		}
+	}
 	return &goLines{table: table, depths: readGoFrames(data, start, file.ByteOrder)}
+}
+
+// goText gives the address of runtime.text, from which the table counts: in a
+// program with C in it that is not where the section begins. Where symbols are
+// stripped, it follows from a function that the table names and something else has
+// the address of: the dynamic symbols that cgo exports, or the program's first
+// instruction. Without any, names would be guesses.
+func goText(file *elf.File, symbols []elfSymbol, section uint64, assumed *gosym.Table) (uint64, bool) {
+	if i := slices.IndexFunc(symbols, func(s elfSymbol) bool { return s.name == "runtime.text" }); i >= 0 {
+		return symbols[i].address, true
+	}
+	entries := make(map[string]uint64, len(assumed.Funcs))
+	for _, f := range assumed.Funcs {
+		entries[f.Name] = f.Entry
+	}
+	for _, name := range []string{"crosscall2", "_cgo_topofstack", "_cgo_panic"} {
+		i := slices.IndexFunc(symbols, func(s elfSymbol) bool { return s.name == name })
+		if entry, ok := entries[name]; ok && i >= 0 {
+			return section + symbols[i].address - entry, true
+		}
+	}
+	f := assumed.PCToFunc(file.Entry)
+	return section, f != nil && f.Entry == file.Entry && strings.HasPrefix(f.Name, "_rt0_")
 }
 
 func (g *goLines) frame(at uint64) (frame, bool) {
@@ -99,7 +127,7 @@ func readGoFrames(data []byte, start uint64, order binary.ByteOrder) *goFrames {
 		return nil
 	}
 	g.deltas, g.functions = data[word(headerDeltas):], data[word(headerFunctions):]
-	if g.count <= 0 || uint64(g.count)*entry > uint64(len(g.functions)) {
+	if g.count <= 0 || g.count > len(g.functions)/entry {
 		return nil
 	}
 	return g
