@@ -73,5 +73,14 @@ func (k *kernelSymbols) frames(address uint64) []frame {
 	for i > 0 && k.addresses[i-1] == k.addresses[i] {
 		i--
 	}
-	return []frame{{function: k.names[i]}}
+	// Behind the last function lie those that the kernel makes at run time, such as
+	// probes, whose names it hides by default (net.core.bpf_jit_kallsyms).
+	if name := k.names[i]; address-k.addresses[i] < largestFunction && !slices.Contains([]string{"_etext", "_einittext"}, name) {
+		return []frame{{function: name}}
+	}
+	return []frame{{function: "[kernel]"}}
 }
+
+// largestFunction bounds what is taken for a function of the kernel, whose list has
+// no sizes.
+const largestFunction = 256 << 10

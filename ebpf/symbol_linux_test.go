@@ -69,3 +69,13 @@ func TestGoFramesOfAWrongTable(t *testing.T) {
 		}
 	}
 }
+
+func TestKernelFunctionsMadeAtRunTime(t *testing.T) {
+	k := &kernelSymbols{addresses: []uint64{0x1000, 0x2000, 0x3000, 0x90000000}, names: []string{"first", "second", "_etext", "module"}}
+	for address, want := range map[uint64]string{0x10: "[kernel]", 0x1fff: "first", 0x2000: "second", 0x3000: "[kernel]", 0x4000: "[kernel]",
+		0x90000010: "module", 0x90000000 + largestFunction: "[kernel]"} {
+		if got := k.frames(address)[0].function; got != want {
+			t.Errorf("%#x is %s, want %s", address, got, want)
+		}
+	}
+}

@@ -98,7 +98,7 @@ func (k *Kernel) entry(stack []string) string {
 		case strings.Contains(name, "irq") && !strings.Contains(name, "syscall") && i == len(stack)-1,
 			strings.Contains(name, "sysvec_"), strings.Contains(name, "common_interrupt"):
 			return "[kernel] interrupt"
-		case scaffold(name):
+		case scaffold(name), strings.HasPrefix(name, "["):
 			continue
 		}
 		for _, prefix := range []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__se_sys_", "__do_sys_", "ksys_", "__sys_", "do_sys_"} {
