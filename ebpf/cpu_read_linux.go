@@ -43,11 +43,22 @@ type collected struct {
 	maps   map[program]*addressSpace
 	stacks map[stackKey]*stackCount
 	last   *stackCount
+	room   int // bytes that further stacks may take
+	cut    int64
 }
+
+// stackRoom bounds the memory of a long profile, of programs whose stacks are all
+// different since they keep no frame pointers, say: what is new beyond it is known
+// by its innermost functions alone. With the maps around them the bytes become about
+// three times as many.
+const (
+	stackRoom   = 128 << 20
+	bytesAround = 128 // of a stack's key and counts
+)
 
 func newCollected(known *ids, target uint32, pid int) *collected {
 	c := &collected{ids: known, root: program{process: target}, pid: pid, files: newFileCache(),
-		maps: map[program]*addressSpace{}, stacks: map[stackKey]*stackCount{}}
+		maps: map[program]*addressSpace{}, stacks: map[stackKey]*stackCount{}, room: stackRoom}
 	// Whatever ends before its first sample is read has at least the program that
 	// was there at the start.
 	c.maps[c.root] = readAddressSpace(pid, c.files)
@@ -74,15 +85,41 @@ func (c *collected) add(raw []byte) {
 		space.comm = text(head.Comm[:])
 		c.maps[p] = space
 	}
-	key := stackKey{p, head.Caller, int(head.Kernel), string(raw[headSize : headSize+size])}
-	count := c.stacks[key]
-	if count == nil {
-		count = &stackCount{}
-		c.stacks[key] = count
+	key := stackKey{program: p, kernel: min(int(head.Kernel), size), stack: string(raw[headSize : headSize+size])}
+	// What lies there is the innermost function's own, if it has a frame.
+	if space.find(head.Caller) != nil {
+		key.caller = head.Caller
 	}
+	count := c.count(key)
 	count.samples++
 	count.ns += int64(head.Ns)
 	c.last = count
+}
+
+// count gives the counts of a stack, which it cuts where there is no room for more.
+func (c *collected) count(key stackKey) *stackCount {
+	if count := c.stacks[key]; count != nil {
+		return count
+	}
+	if c.room < len(key.stack)+bytesAround {
+		c.cut++
+		key = key.cut()
+		if count := c.stacks[key]; count != nil {
+			return count
+		}
+	}
+	c.room -= len(key.stack) + bytesAround
+	count := &stackCount{}
+	c.stacks[key] = count
+	return count
+}
+
+// cut gives the innermost function of a stack alone, of the kernel or the user.
+func (k stackKey) cut() stackKey {
+	k.caller = 0
+	k.stack = k.stack[:min(len(k.stack), 8)]
+	k.kernel = min(k.kernel, len(k.stack))
+	return k
 }
 
 // look reads the memory map of a program at its first sample; where it is gone
@@ -116,8 +153,12 @@ func (c *collected) here(process uint32) int {
 	return int(pid)
 }
 
-// giveLast gives the time after the last samples to the last one.
+// giveLast gives the time after the last samples to the last one; where there was
+// none, it is known by its sum alone.
 func (c *collected) giveLast(ns int64) {
+	if c.last == nil && ns > 0 {
+		c.last = c.count(stackKey{program: c.root})
+	}
 	if c.last != nil {
 		c.last.ns = max(c.last.ns+ns, 0)
 	}
@@ -169,7 +210,10 @@ func (c *collected) build(p *CPUProfile, o CPUOptions) error {
 		})
 		p.Total += p.Woken
 	}
-	p.Notes = b.notes()
+	p.Notes = append(p.Notes, b.notes()...)
+	if c.cut > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%d samples are known by their innermost function alone: their stacks were too many and too different to be kept.", c.cut))
+	}
 	p.Profile = b.finish(p)
 	if err := p.Profile.CheckValid(); err != nil {
 		return fmt.Errorf("make the profile: %w", err)

@@ -5,8 +5,10 @@ package ebpf
 import (
 	"debug/elf"
 	"encoding/binary"
+	"os"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // TestGoTextOfAStrippedProgram finds where the functions of this program begin
@@ -77,5 +79,41 @@ func TestKernelFunctionsMadeAtRunTime(t *testing.T) {
 		if got := k.frames(address)[0].function; got != want {
 			t.Errorf("%#x is %s, want %s", address, got, want)
 		}
+	}
+}
+
+// rawSample is what the probe hands over for one stack of the user's.
+func rawSample(process uint32, caller uint64, stack ...uint64) []byte {
+	head := cpuCpuSample{Process: process, Ns: 1000, Caller: caller, User: uint32(8 * len(stack))}
+	copy(head.Stack[:], stack)
+	return unsafe.Slice((*byte)(unsafe.Pointer(&head)), int(unsafe.Offsetof(head.Stack))+8*len(stack))
+}
+
+// TestStacksAreBounded feeds stacks that are all different, as programs without
+// frame pointers make them, and wants memory to have an end and no time to be lost.
+func TestStacksAreBounded(t *testing.T) {
+	pid := uint32(os.Getpid())
+	c := newCollected(&ids{}, pid, os.Getpid())
+	defer c.files.close()
+	for i := range uint64(1000) {
+		c.add(rawSample(pid, i+1, 0x10)) // what lies on the stack is no caller
+	}
+	if len(c.stacks) != 1 {
+		t.Fatalf("%d stacks of one function, whose callers are no code", len(c.stacks))
+	}
+	const many = 100_000
+	c.room = 64 << 10
+	for i := range uint64(many) {
+		c.add(rawSample(pid, 0, 0x10, 0x1000+i, 0x2000+i))
+	}
+	p := &CPUProfile{}
+	if err := c.build(p, CPUOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if limit := 64<<10/bytesAround + 2; len(c.stacks) > limit || c.cut < many/2 {
+		t.Errorf("%d stacks, %d cut; want at most %d", len(c.stacks), c.cut, limit)
+	}
+	if p.Total != (1000+many)*1000 || len(p.Notes) == 0 {
+		t.Errorf("the total is %s; notes: %v", p.Total, p.Notes)
 	}
 }
