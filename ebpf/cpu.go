@@ -36,6 +36,9 @@ type CPUProfile struct {
 	// getrusage(2) reports too); -1 where it had ended before that was read, and
 	// with Follow, where its children's time counts too.
 	Clock time.Duration
+	// Before is what the kernel had charged the process before it was sampled; -1:
+	// not known.
+	Before time.Duration
 	// Samples were taken; Lost of them found no room and are in no stack, but
 	// their time is with the next sample. Late ticks did not come, since a
 	// hypervisor held the core: their time is with the next sample as well.

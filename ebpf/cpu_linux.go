@@ -200,9 +200,7 @@ func (s *CPUSampler) start() error {
 	if err := s.coll.Variables["sampled"].Set(words); err != nil {
 		return fmt.Errorf("say whom to sample: %w", err)
 	}
-	if !s.options.Follow {
-		s.clock = processClock(s.options.PID)
-	}
+	s.clock = processClock(s.options.PID)
 	s.started = monotonic()
 	for _, event := range s.events {
 		if err := unix.IoctlSetInt(event, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
@@ -285,8 +283,8 @@ func (s *CPUSampler) Stop() (*CPUProfile, error) {
 	if s.closed {
 		return nil, errors.New("stop sampling processor time: the sampler is closed")
 	}
-	p := &CPUProfile{Clock: -1, Ended: s.processEnded()}
-	if s.clock >= 0 && !p.Ended {
+	p := &CPUProfile{Clock: -1, Before: s.clock, Ended: s.processEnded()}
+	if s.clock >= 0 && !p.Ended && !s.options.Follow {
 		if clock := processClock(s.options.PID); clock >= 0 {
 			p.Clock = clock - s.clock
 		}

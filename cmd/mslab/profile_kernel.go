@@ -125,7 +125,8 @@ func (o *profileOptions) takeCommand(ctx context.Context, stdout, stderr io.Writ
 		}
 		k := kernelProfile(p)
 		k.Foreign, k.Ended = true, false
-		k.Clock, k.ClockName = end.CPU(), "rusage of the command and of the children that it waited for"
+		// To start a program costs some, too, before it is there to be sampled.
+		k.Clock, k.ClockName = max(end.CPU()-max(p.Before, 0), 0), "rusage of the command and of the children that it waited for"
 		return profile.FromKernel(k, profile.Window{}, profile.Window{})
 	}, func() error {
 		if err := interrupted(ctx); err != nil {

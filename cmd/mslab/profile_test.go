@@ -352,6 +352,17 @@ func TestProfileOfACommand(t *testing.T) {
 	}
 }
 
+// TestProfileOfAShortCommand wants a command that ends before it is sampled to be
+// known by what it was charged, from its first instruction on.
+func TestProfileOfAShortCommand(t *testing.T) {
+	skipWithoutKernelSampling(t)
+	table := takeProfile(t, t.TempDir(), "cpu", "--json", "-o", "cpu.pb.gz", "--", "true")
+	wantAgreement(t, table)
+	if rows := table.Tables[0].Rows; len(rows) == 0 {
+		t.Errorf("no rows; notes:\n%s", strings.Join(table.Tables[0].Notes, "\n"))
+	}
+}
+
 // TestProfileOfAnyProcess profiles a process that is no server, and that ends
 // meanwhile.
 func TestProfileOfAnyProcess(t *testing.T) {
