@@ -24,10 +24,13 @@ type Entry struct {
 	// (/proc/PID/stat field 22): with PID it names a process for good. 0 where
 	// the system does not tell.
 	StartTicks uint64 `json:"start_ticks"`
-	URL        string `json:"url"`
-	Admin      string `json:"admin,omitempty"`
-	Phase      int    `json:"phase"`
-	Name       string `json:"name"`
+	// PIDNamespace is where PID counts (/proc/self/ns/pid); elsewhere that id is
+	// another process, or none. "" where the system has no such thing.
+	PIDNamespace string `json:"pid_namespace,omitempty"`
+	URL          string `json:"url"`
+	Admin        string `json:"admin,omitempty"`
+	Phase        int    `json:"phase"`
+	Name         string `json:"name"`
 }
 
 // Dir is the registry's folder: $XDG_RUNTIME_DIR/mslab, or one of this user's
@@ -58,6 +61,7 @@ func outsideID(id int64, uidMap string) int64 {
 func Register(dir string, entry Entry) (remove func() error, err error) {
 	entry.PID = os.Getpid()
 	_, entry.StartTicks, _ = readStat(entry.PID)
+	entry.PIDNamespace = pidNamespace()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create registry %s: %w", dir, err)
 	}
@@ -80,8 +84,15 @@ func Register(dir string, entry Entry) (remove func() error, err error) {
 	return func() error { return removeFile(path) }, nil
 }
 
+// pidNamespace names this process' pid namespace; "" where there is none.
+func pidNamespace() string {
+	name, _ := os.Readlink("/proc/self/ns/pid") // Linux has it
+	return name
+}
+
 // List reads the entries of live servers, oldest process id first, and removes
-// stale ones. A missing registry is an empty one.
+// stale ones. Those of another pid namespace, such as a container's, are left to
+// those who live there. A missing registry is an empty one.
 func List(dir string) ([]Entry, error) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,6 +105,7 @@ func List(dir string) ([]Entry, error) {
 		return nil, err
 	}
 	var live []Entry
+	here := pidNamespace()
 	for _, file := range files {
 		if strings.HasPrefix(file.Name(), ".") || filepath.Ext(file.Name()) != ".json" {
 			continue
@@ -104,7 +116,11 @@ func List(dir string) ([]Entry, error) {
 			continue // its server has just ended
 		}
 		var entry Entry
-		if json.Unmarshal(text, &entry) != nil || !alive(entry) {
+		err = json.Unmarshal(text, &entry)
+		if err == nil && entry.PIDNamespace != "" && entry.PIDNamespace != here {
+			continue
+		}
+		if err != nil || !alive(entry) {
 			if err := removeFile(path); err != nil {
 				return nil, err
 			}

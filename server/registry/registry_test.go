@@ -68,6 +68,36 @@ func TestStaleEntriesAreRemoved(t *testing.T) {
 	}
 }
 
+// TestEntriesOfAnotherPIDNamespace wants a server in a container that shares the
+// folder neither listed, since its id means nothing here, nor forgotten.
+func TestEntriesOfAnotherPIDNamespace(t *testing.T) {
+	if pidNamespace() == "" {
+		t.Skip("no pid namespaces on this system")
+	}
+	dir := t.TempDir()
+	remove, err := Register(dir, Entry{Name: "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(Entry{PID: 1 << 29, PIDNamespace: "pid:[1]", Name: "there"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := filepath.Join(dir, "2.json")
+	if err := os.WriteFile(there, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := List(dir); err != nil || len(entries) != 1 || entries[0].Name != "here" {
+		t.Errorf("List: %v, %v", entries, err)
+	}
+	if _, err := os.Stat(there); err != nil {
+		t.Errorf("the other one's entry: %v", err)
+	}
+	if err := remove(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOutsideID(t *testing.T) {
 	const host, sandbox, container = "0 0 4294967295\n", "0 65534 1\n", "0 1000 1\n1 100000 65536\n"
 	for _, c := range []struct {
