@@ -6,6 +6,7 @@
 #include "kernel.h"
 
 enum {
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum {
@@ -105,21 +106,41 @@ struct {
 	__uint(max_entries, 1 << 20);
 } samples SEC(".maps");
 
-/* What each process executed when it was last sampled. */
+/* What each process executed when it was last sampled. Its memory is there from the
+ * start: before Linux 6.1 a clock's program may use no other maps. */
+struct seen {
+	__u64 exec;
+	__u64 samples;
+};
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1 << 14);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct seen);
 } seen SEC(".maps");
+
+#define EAGER 64 /* samples of a program, from the first on */
+
+/* Samples are read some time later; but the memory map of a program that is new must
+ * be read while it lives, and again while its libraries are loaded. */
+static __always_inline __u64 wake_up(__u32 tgid, __u64 exec)
+{
+	struct seen *known = bpf_map_lookup_elem(&seen, &tgid);
+
+	if (!known || known->exec != exec) {
+		struct seen first = {.exec = exec, .samples = 1};
+		bpf_map_update_elem(&seen, &tgid, &first, BPF_ANY);
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	__u64 n = ++known->samples;
+	return n <= EAGER && !(n & (n - 1)) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
 
 /* Whose stacks are sampled: a bit for each id up to the kernel's limit. */
 #define MAX_PID (1 << 22)
 __u64 sampled[MAX_PID / 64];
 
 const volatile __u64 period = 1; /* ns from tick to tick */
-const volatile bool by_switch;	 /* the switches are watched */
 const volatile bool follow;	 /* children, too */
 
 static __always_inline bool ours(__u32 tgid)
@@ -166,8 +187,6 @@ static __always_inline __u64 take_time(struct core *core, __u64 now)
 {
 	struct core_counts *c = &core->counts;
 
-	if (!by_switch)
-		return period;
 	if (c->since)
 		c->pending += now - c->since;
 	else
@@ -214,18 +233,10 @@ int cpu_tick(struct registers *ctx)
 	s->kernel = kernel;
 	s->user = user;
 
-	/* Samples are read some time later; of a program that was not seen yet, the
-	 * memory map must be read while it lives. */
-	__u64 flags = BPF_RB_NO_WAKEUP;
-	__u64 *exec = bpf_map_lookup_elem(&seen, &tgid);
-	if (!exec || *exec != s->exec) {
-		bpf_map_update_elem(&seen, &tgid, &s->exec, BPF_ANY);
-		flags = BPF_RB_FORCE_WAKEUP;
-	}
 	__u64 size = __builtin_offsetof(struct cpu_sample, stack) + kernel + user;
 	if (size > sizeof(*s))
 		size = sizeof(*s);
-	if (bpf_ringbuf_output(&samples, s, size, flags)) {
+	if (bpf_ringbuf_output(&samples, s, size, wake_up(tgid, s->exec))) {
 		c->lost++;
 		c->pending += s->ns; /* the next one stands for it */
 	}
@@ -290,7 +301,8 @@ static __always_inline int switched(__u64 *ctx)
 	if (!core)
 		return 0;
 	struct rq *rq = NULL;
-	if (__builtin_preserve_field_info(((struct cfs_rq *)0)->rq, FIELD_EXISTS)) {
+	if (__builtin_preserve_field_info(((struct sched_entity *)0)->cfs_rq, FIELD_EXISTS) &&
+	    __builtin_preserve_field_info(((struct cfs_rq *)0)->rq, FIELD_EXISTS)) {
 		struct cfs_rq *cfs = READ(prev, se.cfs_rq);
 		rq = READ(cfs, rq);
 	}

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
@@ -97,7 +99,11 @@ func openSampler(o CPUOptions) (*CPUSampler, error) {
 		}
 		tried = append(tried, Attempt{rung, cleanError(errors.Join(err, s.Close()))})
 	}
-	return nil, diagnose(tried, "sampling stacks")
+	missing := diagnose(tried, "sampling stacks")
+	if missing.Fix == newerKernel { // bpf_task_pt_regs is of 5.15
+		missing.Fix = "use Linux 5.15 or newer with CONFIG_BPF_EVENTS and CONFIG_PERF_EVENTS"
+	}
+	return nil, missing
 }
 
 func (s *CPUSampler) open() error {
@@ -123,8 +129,7 @@ func (s *CPUSampler) open() error {
 		return fmt.Errorf("count the cores: %w", err)
 	}
 	spec.Maps[cpuMapSamples].MaxEntries = roomFor(cores)
-	if err := errors.Join(spec.Variables["period"].Set(uint64(s.options.Period)), spec.Variables["by_switch"].Set(true),
-		spec.Variables["follow"].Set(s.options.Follow)); err != nil {
+	if err := errors.Join(spec.Variables["period"].Set(uint64(s.options.Period)), spec.Variables["follow"].Set(s.options.Follow)); err != nil {
 		return fmt.Errorf("set the period: %w", err)
 	}
 	if s.coll, err = ebpf.NewCollection(spec); err != nil {
@@ -301,6 +306,9 @@ func (s *CPUSampler) Stop() (*CPUProfile, error) {
 		return nil, errors.Join(fmt.Errorf("stop sampling processor time: %w", err), s.Close())
 	}
 	s.readCost(p)
+	if kernel, err := btf.LoadKernelSpec(); err == nil && !tellsCharges(kernel) {
+		p.Notes = append(p.Notes, "This kernel, without CONFIG_FAIR_GROUP_SCHED, does not show what it charges at a switch: a sample stands for time on a core, which the process' clock has more or less of.")
+	}
 	if err := s.Close(); err != nil {
 		return nil, err
 	}
@@ -344,6 +352,16 @@ func (s *CPUSampler) readCounts(p *CPUProfile, now time.Duration) error {
 	}
 	s.read.giveLast(rest)
 	return nil
+}
+
+// tellsCharges tells whether the probe of the switches finds the scheduler's own
+// clock, as it does: from a task's cfs_rq.
+func tellsCharges(kernel *btf.Spec) bool {
+	has := func(of, name string) bool {
+		var t *btf.Struct
+		return kernel.TypeByName(of, &t) == nil && slices.ContainsFunc(t.Members, func(m btf.Member) bool { return m.Name == name })
+	}
+	return has("sched_entity", "cfs_rq") && has("cfs_rq", "rq")
 }
 
 // readCost reads what the probes took.

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/google/pprof/profile"
 )
 
@@ -210,6 +212,48 @@ func TestCPUOfAProcessThatEnds(t *testing.T) {
 	}
 	if _, err := SampleCPU(CPUOptions{PID: 1 << 29}); err == nil || !strings.Contains(err.Error(), "no such process") {
 		t.Errorf("a process that there is not: %v", err)
+	}
+}
+
+// TestCPUProbesOnOtherLayouts loads the probes as on kernels whose structures lack
+// what the scheduler's clock is found by, and wants that to be noticed.
+func TestCPUProbesOnOtherLayouts(t *testing.T) {
+	skipWithoutSampling(t)
+	for _, missing := range [][2]string{{"", ""}, {"cfs_rq", "rq"}, {"sched_entity", "cfs_rq"}} {
+		for _, rung := range []Rung{TPBTF, RawTP} {
+			t.Run(missing[0]+"."+missing[1]+"/"+string(rung), func(t *testing.T) {
+				kernel, err := btf.LoadKernelSpec()
+				if err != nil {
+					t.Fatal(err)
+				}
+				kernel = kernel.Copy()
+				if missing[0] != "" {
+					var of *btf.Struct
+					if err := kernel.TypeByName(missing[0], &of); err != nil {
+						t.Fatal(err)
+					}
+					i := slices.IndexFunc(of.Members, func(m btf.Member) bool { return m.Name == missing[1] })
+					of.Members[i].Name = "other"
+				}
+				if told := tellsCharges(kernel); told != (missing[0] == "") {
+					t.Errorf("without %s.%s the scheduler's clock is there: %v", missing[0], missing[1], told)
+				}
+				spec, err := loadCpu()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name := range spec.Programs {
+					if name != cpuProgCpuTick && name != "switched_"+string(rung) {
+						delete(spec.Programs, name)
+					}
+				}
+				coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: kernel}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				coll.Close()
+			})
+		}
 	}
 }
 

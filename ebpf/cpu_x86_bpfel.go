@@ -49,6 +49,12 @@ type cpuCpuSample struct {
 	Stack   [254]uint64
 }
 
+type cpuSeen struct {
+	_       structs.HostLayout
+	Exec    uint64
+	Samples uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -63,7 +69,6 @@ const (
 	cpuProgCpuTick        = "cpu_tick"
 	cpuProgSwitchedRawTp  = "switched_raw_tp"
 	cpuProgSwitchedTpBtf  = "switched_tp_btf"
-	cpuVarBySwitch        = "by_switch"
 	cpuVarEndedKnown      = "ended_known"
 	cpuVarEndedRuntime    = "ended_runtime"
 	cpuVarFollow          = "follow"
@@ -135,7 +140,6 @@ type cpuMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type cpuVariableSpecs struct {
-	BySwitch     *ebpf.VariableSpec `ebpf:"by_switch"`
 	EndedKnown   *ebpf.VariableSpec `ebpf:"ended_known"`
 	EndedRuntime *ebpf.VariableSpec `ebpf:"ended_runtime"`
 	Follow       *ebpf.VariableSpec `ebpf:"follow"`
@@ -180,7 +184,6 @@ func (m *cpuMaps) Close() error {
 //
 // It can be passed to loadCpuObjects or ebpf.CollectionSpec.LoadAndAssign.
 type cpuVariables struct {
-	BySwitch     *ebpf.Variable `ebpf:"by_switch"`
 	EndedKnown   *ebpf.Variable `ebpf:"ended_known"`
 	EndedRuntime *ebpf.Variable `ebpf:"ended_runtime"`
 	Follow       *ebpf.Variable `ebpf:"follow"`

@@ -64,10 +64,12 @@ func diagnose(tried []Attempt, needsBTF string) *Missing {
 		if len(tried) > 0 {
 			m.What = fmt.Sprintf("%s (%s: %v)", m.What, tried[0].Rung, tried[0].Err)
 		}
-		m.Fix = "use Linux 5.12 or newer with CONFIG_BPF_EVENTS and CONFIG_FTRACE_SYSCALLS"
+		m.Fix = newerKernel
 	}
 	return m
 }
+
+const newerKernel = "use Linux 5.12 or newer with CONFIG_BPF_EVENTS and CONFIG_FTRACE_SYSCALLS"
 
 // capabilities by their bits (include/uapi/linux/capability.h).
 const (
