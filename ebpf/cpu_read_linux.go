@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"github.com/google/pprof/profile"
@@ -85,6 +86,9 @@ func (c *collected) add(raw []byte) {
 		space.comm = text(head.Comm[:])
 		c.maps[p] = space
 	}
+	if size > int(head.Kernel) && space.find(binary.NativeEndian.Uint64(raw[headSize+int(head.Kernel):])) == nil {
+		c.lookAgain(p, space)
+	}
 	key := stackKey{program: p, kernel: min(int(head.Kernel), size), stack: string(raw[headSize : headSize+size])}
 	// What lies there is the innermost function's own, if it has a frame.
 	if space.find(head.Caller) != nil {
@@ -137,6 +141,21 @@ func (c *collected) look(p program) *addressSpace {
 		return &copied
 	}
 	return &addressSpace{}
+}
+
+// lookAgain reads the memory map of a program again, some of whose code is where
+// nothing was at its first sample: libraries are loaded later. Code that no map
+// tells is not looked for forever.
+func (c *collected) lookAgain(p program, space *addressSpace) {
+	const eager, pause = 16, time.Second
+	if now := time.Now(); space.looks < eager || now.Sub(space.looked) >= pause {
+		space.looks, space.looked = space.looks+1, now
+		pid := c.pid
+		if p.process != c.root.process {
+			pid = c.here(p.process)
+		}
+		space.add(readAddressSpace(pid, c.files))
+	}
 }
 
 // here gives the id by which this process sees another one.

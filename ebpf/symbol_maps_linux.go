@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/procfs"
 )
@@ -31,6 +32,8 @@ func (r *region) frames(address uint64) []frame {
 type addressSpace struct {
 	comm    string
 	regions []region // by address
+	looks   int      // how often it was read again
+	looked  time.Time
 }
 
 // readAddressSpace reads what a process has mapped; it is empty where that is gone
