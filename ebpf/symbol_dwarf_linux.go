@@ -7,6 +7,7 @@ import (
 	"debug/dwarf"
 	"debug/elf"
 	"slices"
+	"strings"
 )
 
 // debugInfo answers from DWARF which functions are at an address, those that were
@@ -40,8 +41,21 @@ type debugName struct {
 	start int64
 }
 
+// mostDebugInfo is how much of it is read, since all of it is kept in memory. Names
+// of a program with more come from its table of symbols, without inlined functions.
+const mostDebugInfo = 1 << 30
+
 func readDebugInfo(file *elf.File) *debugInfo {
 	if file.Section(".debug_info") == nil && file.Section(".zdebug_info") == nil {
+		return nil
+	}
+	var size uint64
+	for _, section := range file.Sections {
+		if strings.HasPrefix(section.Name, ".debug_") || strings.HasPrefix(section.Name, ".zdebug_") {
+			size += section.Size
+		}
+	}
+	if size > mostDebugInfo {
 		return nil
 	}
 	data, err := file.DWARF()
