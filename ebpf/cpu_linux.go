@@ -309,10 +309,13 @@ func (s *CPUSampler) Stop() (*CPUProfile, error) {
 	if kernel, err := btf.LoadKernelSpec(); err == nil && !tellsCharges(kernel) {
 		p.Notes = append(p.Notes, "This kernel, without CONFIG_FAIR_GROUP_SCHED, does not show what it charges at a switch: a sample stands for time on a core, which the process' clock has more or less of.")
 	}
+	read := s.read
+	s.read = nil // its files are still needed
 	if err := s.Close(); err != nil {
+		read.files.close()
 		return nil, err
 	}
-	return p, s.read.build(p, s.options)
+	return p, read.build(p, s.options)
 }
 
 // detach stops the clocks and takes the probes off.
@@ -393,6 +396,9 @@ func (s *CPUSampler) Close() error {
 	err := s.detach()
 	s.end()
 	s.fetch.Wait()
+	if s.read != nil {
+		s.read.files.close()
+	}
 	if s.reader != nil {
 		err = errors.Join(err, s.reader.Close())
 	}

@@ -215,6 +215,40 @@ func TestCPUOfAProcessThatEnds(t *testing.T) {
 	}
 }
 
+// TestCPUSamplerHoldsNothing wants no descriptor and no goroutine left of samplers
+// that were stopped, and of those that were closed without that.
+func TestCPUSamplerHoldsNothing(t *testing.T) {
+	skipWithoutSampling(t)
+	cmd := startBurner(t, "1")
+	held := func() (files, goroutines int) {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list), runtime.NumGoroutine()
+	}
+	sample := func(end func(*CPUSampler) error) {
+		s, err := SampleCPU(CPUOptions{PID: cmd.Process.Pid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(150 * time.Millisecond)
+		if err := errors.Join(end(s), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := func(s *CPUSampler) error { _, err := s.Stop(); return err }
+	sample(stop) // what the runtime and the libraries open once
+	files, goroutines := held()
+	for range 3 {
+		sample(stop)
+		sample((*CPUSampler).Close)
+	}
+	if f, g := held(); f != files || g > goroutines {
+		t.Errorf("%d descriptors and %d goroutines before, %d and %d after", files, goroutines, f, g)
+	}
+}
+
 // TestCPUProbesOnOtherLayouts loads the probes as on kernels whose structures lack
 // what the scheduler's clock is found by, and wants that to be noticed.
 func TestCPUProbesOnOtherLayouts(t *testing.T) {
