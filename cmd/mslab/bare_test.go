@@ -50,7 +50,7 @@ var bareCommands = [][]bareCommand{
 	{
 		{
 			typed: "mslab profile cpu", load: true,
-			wants: []string{`cpu\s+profile\s+of\s+phase\s+7\s+keepalive`, `a request`, `exec pool`, `mslab/server\.`, `Cost of the`},
+			wants: []string{`cpu\s+profile\s+of\s+phase\s+7\s+keepalive`, `a request`, `exec pool`, `flat %`, `Cost of the`},
 			above: map[string]int{`with\s+(\d+)\s+requests`: 1000},
 		},
 		{
