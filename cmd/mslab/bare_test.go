@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mslab/ebpf"
+	"mslab/scenarios"
 )
 
 // bareCommand is one of the commands that work as typed, with nothing set up
@@ -218,7 +219,7 @@ func ownNetwork(t *testing.T) func(func() error) error {
 		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
-			err = bringUpLoopback()
+			err = scenarios.LoopbackUp()
 		}
 		ready <- err
 		for j := range jobs {
@@ -243,20 +244,6 @@ func ownNetwork(t *testing.T) func(func() error) error {
 		jobs <- j
 		return <-j.done
 	}
-}
-
-func bringUpLoopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_LOOPBACK | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 // window is a terminal with a shell.
