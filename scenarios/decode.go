@@ -120,7 +120,7 @@ func (d decoder) finish(s *Scenario, base draft, root ast.Node) error {
 	}
 	for _, pair := range s.Compare {
 		for _, word := range pair {
-			if !slices.Contains(s.Subjects, word) {
+			if !slices.ContainsFunc(s.Subjects, func(spec SubjectSpec) bool { return spec.called(word) }) {
 				return d.errorf(root, "compare: %s is no subject of the matrix", word)
 			}
 		}
@@ -266,7 +266,7 @@ func (d decoder) name(to *string) func(ast.Node) error {
 	}
 }
 
-func (d decoder) subject(to *[]string) func(ast.Node) error {
+func (d decoder) subject(to *[]SubjectSpec) func(ast.Node) error {
 	return func(n ast.Node) error {
 		word, err := d.word(n, "matrix.subject")
 		if err != nil {
@@ -275,7 +275,7 @@ func (d decoder) subject(to *[]string) func(ast.Node) error {
 		if _, err := server.FindPhase(word); err != nil {
 			return d.errorf(n, "matrix.subject: %v", err)
 		}
-		*to = append(*to, word)
+		*to = append(*to, SubjectSpec{Phase: word})
 		return nil
 	}
 }

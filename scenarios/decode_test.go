@@ -61,7 +61,7 @@ func TestDecodeEveryKey(t *testing.T) {
 	none := map[string]string{}
 	want := &Scenario{
 		Name: "everything", About: "Every key at once.", File: "f.yaml", Namespace: true,
-		Subjects: []string{"3", "linear-json", "5"}, Compare: [][2]string{{"3", "5"}}, Probes: []string{"netstat"},
+		Subjects: Phases("3", "linear-json", "5"), Compare: [][2]string{{"3", "5"}}, Probes: []string{"netstat"},
 		Arms: []Arm{
 			{Name: "ranked", About: "sliced", Load: ranked, Blocks: 9, Slices: 2, Ranked: true, Sysctls: none,
 				Overrides: map[string]string{"listen": "backlog1024", "exec": "pool", "gomaxprocs": "4", "gogc": "off",

@@ -44,7 +44,7 @@ const warmupBeforeLook = 300 * time.Millisecond
 // plan settles what is started and how it is loaded. Connections are kept where
 // the phase keeps them.
 func (l Loaded) plan() (player, Load, error) {
-	subjects, err := subjectsOf([]string{l.Phase})
+	subjects, err := subjectsOf(Phases(l.Phase))
 	if err != nil {
 		return player{}, Load{}, err
 	}

@@ -100,7 +100,7 @@ func (s *Scenario) with(o Options) *Scenario {
 	out := *s
 	out.Arms = slices.Clone(s.Arms)
 	if len(o.Phases) > 0 {
-		out.Subjects = o.Phases
+		out.Subjects = Phases(o.Phases...)
 		if out.Compare != nil && !slices.ContainsFunc(out.Compare, func(pair [2]string) bool {
 			return slices.Contains(o.Phases, pair[0]) && slices.Contains(o.Phases, pair[1])
 		}) {
@@ -122,15 +122,18 @@ func (s *Scenario) with(o Options) *Scenario {
 
 // subjectsOf resolves phases. A phase named again gets a prime, so that it can
 // be told from itself.
-func subjectsOf(words []string) ([]results.SubjectPlan, error) {
+func subjectsOf(specs []SubjectSpec) ([]results.SubjectPlan, error) {
 	var subjects []results.SubjectPlan
 	taken := map[string]bool{}
-	for _, word := range words {
-		phase, err := server.FindPhase(word)
+	for _, spec := range specs {
+		phase, err := server.FindPhase(spec.Phase)
 		if err != nil {
 			return nil, err
 		}
-		name := phase.Name
+		name := spec.Name
+		if name == "" {
+			name = phase.Name
+		}
 		for taken[name] {
 			name += "'"
 		}
@@ -158,7 +161,9 @@ func (p *Plan) neighbours(s *Scenario) []results.PairPlan {
 	var pairs []results.PairPlan
 	names := map[string]string{}
 	for i, subject := range p.Record.Subjects {
-		names[s.Subjects[i]] = subject.Name
+		for _, word := range []string{s.Subjects[i].Phase, s.Subjects[i].Name} {
+			names[word] = subject.Name
+		}
 		if i > 0 && s.Compare == nil {
 			pairs = append(pairs, results.PairPlan{A: p.Record.Subjects[i-1].Name, B: subject.Name})
 		}

@@ -304,7 +304,7 @@ func startCells(t testing.TB, exe string, arm Arm, phases ...string) (*runner, [
 }
 
 func newCells(ctx context.Context, exe, scratch string, arm Arm, phases ...string) (*runner, []*cell, func() error, error) {
-	p, err := NewPlan(&Scenario{Name: "x", Subjects: phases, Arms: []Arm{arm}}, Options{})
+	p, err := NewPlan(&Scenario{Name: "x", Subjects: Phases(phases...), Arms: []Arm{arm}}, Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -12,12 +12,12 @@ type Scenario struct {
 	About string
 	File  string // where it was read from, for messages
 
-	// Subjects are phases by number or name, in the order of the tables. One
-	// may be given twice, which compares it with itself.
-	Subjects []string
+	// Subjects are in the order of the tables. A phase may be given twice, which
+	// compares it with itself.
+	Subjects []SubjectSpec
 	Arms     []Arm // in the order of the file
-	// Compare are the pairs to compare in ranked arms, base first, by the words
-	// of Subjects. Nil means each subject against the one before it; empty means
+	// Compare are the pairs to compare in ranked arms, base first, by the
+	// subjects' names or the words that name their phases. Nil means each subject against the one before it; empty means
 	// none.
 	Compare [][2]string
 	Probes  []string
@@ -127,7 +127,7 @@ func Default() *Scenario {
 		Name:     "compare",
 		About:    "The phases named, side by side: the change alone.",
 		File:     "the default plan",
-		Subjects: []string{"1", "2", "3", "4", "5", "6", "7"},
+		Subjects: Phases("1", "2", "3", "4", "5", "6", "7"),
 		Arms:     []Arm{isolatedArm()},
 		Probes:   knownProbes(),
 	}
