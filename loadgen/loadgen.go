@@ -40,9 +40,11 @@ type Plan struct {
 	// Ledger, where not nil, gets one JSON line a batch, and requests carry
 	// X-Correlation-ID.
 	Ledger io.Writer
-	// Progress, where not nil, is called about once a second from one
-	// goroutine.
-	Progress func(Progress)
+	// Progress, where not nil, is called from one goroutine every ProgressEvery:
+	// 10 ms or more, default DefaultProgressEvery, kept to 10 ms. A call is left
+	// out while the one before it has not returned.
+	Progress      func(Progress)
+	ProgressEvery time.Duration
 	// Started, where not nil, is called once just before the measured time
 	// begins and Drained once when nothing is in flight any more, before Run
 	// returns. No request is started while they run; answers to requests of
@@ -65,15 +67,3 @@ const (
 	Keep Connection = "keep" // one connection a client, reopened when the server closes it
 	New  Connection = "new"  // one connection a request
 )
-
-// Progress is a glance at a running load.
-type Progress struct {
-	Elapsed  time.Duration
-	Warmup   bool
-	Sent     int64
-	OK       int64
-	Failed   int64
-	InFlight int64
-	RPS      float64 // OK requests in the last second
-	P99      time.Duration
-}

@@ -109,7 +109,7 @@ func (e *netEngine) beginMeasured() {
 
 // keepTime ends warm-up and measured time, and shows progress.
 func (e *netEngine) keepTime(stop <-chan struct{}) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(e.plan.ProgressEvery)
 	defer tick.Stop()
 	var phase <-chan time.Time
 	if e.plan.Warmup > 0 {

@@ -39,6 +39,9 @@ func (p *Plan) Validate() error {
 	if err := p.validateRequest(); err != nil {
 		return err
 	}
+	if err := p.validateProgress(); err != nil {
+		return err
+	}
 	if p.Ledger != nil && p.Metrics == 0 {
 		return errors.New("check the load: a ledger lists batches of metrics, so it needs metrics > 0")
 	}
@@ -124,6 +127,9 @@ func (p *Plan) ownsHeader(name string) bool {
 func (p Plan) withDefaults() Plan {
 	if p.Clients == 0 {
 		p.Clients = DefaultClients
+	}
+	if p.ProgressEvery == 0 {
+		p.ProgressEvery = DefaultProgressEvery
 	}
 	if p.Method == "" {
 		p.Method = http.MethodGet

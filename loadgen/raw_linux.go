@@ -176,7 +176,7 @@ func (w *worker) run() error {
 func (w *worker) beginWarmup(now int64) {
 	n := w.plan.Clients
 	w.pace.set(n+tickTimer, now+int64(tickEvery))
-	w.nextShow = now + int64(time.Second)
+	w.nextShow = now + int64(w.plan.ProgressEvery)
 	if w.plan.Warmup == 0 {
 		w.beginMeasured()
 		return
@@ -196,7 +196,7 @@ func (w *worker) beginMeasured() {
 	w.measured.open(now)
 	w.session.begun()
 	w.current, w.out.began = w.measured, true
-	w.nextShow = now + int64(time.Second)
+	w.nextShow = now + int64(w.plan.ProgressEvery)
 	if w.plan.Duration > 0 {
 		w.measured.rateEnd = now + int64(w.plan.Duration)
 		w.pace.set(w.plan.Clients+phaseTimer, w.measured.rateEnd)
@@ -370,7 +370,7 @@ func (w *worker) tick(now int64) {
 	if now < w.nextShow {
 		return
 	}
-	w.nextShow += int64(time.Second)
+	w.nextShow += int64(w.plan.ProgressEvery)
 	p := w.current.progress(now)
 	p.Warmup = w.current == w.warm
 	w.progress.offer(p)

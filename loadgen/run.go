@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"mslab/results/record"
@@ -114,6 +113,8 @@ func newSession(ctx context.Context, p Plan) (*session, error) {
 		plan: p, target: t, scripts: newScripts(p, t), check: newAnswerCheck(p.Metrics),
 		warm: newTally(p.Deadline), measured: newTally(p.Deadline),
 	}
+	s.warm.watch = newWatch(p)
+	s.measured.watch = s.warm.watch // one stretch at a time
 	if p.SpreadSources {
 		s.sources = loopbackSources(t.addr.Addr())
 	}
@@ -250,43 +251,4 @@ func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.
 			100*out.busy, 100*out.waiting))
 	}
 	return v
-}
-
-// progressReporter calls Progress from one goroutine, so that a slow callback
-// holds up no request. A nil one reports nothing.
-type progressReporter struct {
-	latest chan Progress
-	done   sync.WaitGroup
-}
-
-func newProgressReporter(report func(Progress)) *progressReporter {
-	if report == nil {
-		return nil
-	}
-	r := &progressReporter{latest: make(chan Progress, 1)}
-	r.done.Go(func() {
-		for p := range r.latest {
-			report(p)
-		}
-	})
-	return r
-}
-
-// offer drops p where the callback still has an older one to deal with.
-func (r *progressReporter) offer(p Progress) {
-	if r == nil {
-		return
-	}
-	select {
-	case r.latest <- p:
-	default:
-	}
-}
-
-func (r *progressReporter) stop() {
-	if r == nil {
-		return
-	}
-	close(r.latest)
-	r.done.Wait()
 }

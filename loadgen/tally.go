@@ -33,6 +33,7 @@ type tally struct {
 	series      []record.Second
 	second      record.Second // the current one
 	secondTimes *hdrhistogram.Histogram
+	watch       *watch
 }
 
 func newTally(deadline time.Duration) *tally {
@@ -47,7 +48,10 @@ func newTally(deadline time.Duration) *tally {
 }
 
 // open starts the stretch.
-func (t *tally) open(now int64) { t.begin, t.integrated = now, now }
+func (t *tally) open(now int64) {
+	t.begin, t.integrated = now, now
+	t.watch.open(now)
+}
 
 func (t *tally) integrate(now int64) {
 	t.area += float64(t.inFlight) * float64(now-t.integrated)
@@ -108,6 +112,7 @@ func (t *tally) end(e ending) {
 	}
 	_ = t.okTimes.RecordValue(ns)
 	_ = t.secondTimes.RecordValue(ns)
+	t.watch.count(ns)
 }
 
 func (t *tally) timesOf(c record.Class) *hdrhistogram.Histogram {
@@ -157,19 +162,4 @@ func (t *tally) latency() record.Latency {
 		l.ByClass[c] = &of
 	}
 	return l
-}
-
-// progress is a glance at the stretch; the rate and p99 are those of the last
-// whole second, or of what there is of the first.
-func (t *tally) progress(now int64) Progress {
-	p := Progress{
-		Elapsed: time.Duration(now - t.begin), Sent: t.sent, OK: t.ok, Failed: t.failed, InFlight: t.inFlight,
-	}
-	if n := len(t.series); n > 0 {
-		p.RPS, p.P99 = float64(t.series[n-1].OK), time.Duration(t.series[n-1].P99)
-	} else if now > t.begin {
-		p.RPS = float64(t.second.OK) / p.Elapsed.Seconds()
-		p.P99 = time.Duration(t.secondTimes.ValueAtPercentile(99))
-	}
-	return p
 }
