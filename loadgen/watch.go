@@ -29,6 +29,8 @@ type Progress struct {
 	ByClass  map[record.Class]int64 // the failed ones; nil while there are none
 	RPS      float64                // OK requests a second
 	P50, P99 time.Duration          // of OK requests; 0 where none ended
+	// Second is the last whole second of the stretch; zero before one is over.
+	Second record.Second
 }
 
 func (p *Plan) validateProgress() error {
@@ -97,12 +99,15 @@ func (t *tally) progress(now int64) Progress {
 		p.ByClass = maps.Clone(t.byClass)
 		delete(p.ByClass, record.OK)
 	}
-	switch n := len(t.series); {
+	n := len(t.series)
+	if n > 0 {
+		p.Second = t.series[n-1]
+	}
+	switch {
 	case t.watch != nil:
 		t.watch.glance(&p, now)
 	case n > 0:
-		last := t.series[n-1]
-		p.RPS, p.P50, p.P99 = float64(last.OK), time.Duration(last.P50), time.Duration(last.P99)
+		p.RPS, p.P50, p.P99 = float64(p.Second.OK), time.Duration(p.Second.P50), time.Duration(p.Second.P99)
 	case now > t.begin: // what there is of the first second
 		p.RPS = float64(t.second.OK) / p.Elapsed.Seconds()
 		p.P50 = time.Duration(t.secondTimes.ValueAtPercentile(50))

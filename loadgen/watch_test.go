@@ -63,6 +63,9 @@ func TestGlancesAreOfTheirOwnTime(t *testing.T) {
 						t.Errorf("glance %d: p50 %v, p99 %v, longest of all %v", i, g.P50, g.P99, time.Duration(r.Latency.Max))
 					}
 				}
+				if whole := g.Elapsed >= time.Second; whole != (g.Second.OK > 0) {
+					t.Errorf("glance %d at %v: the last whole second is %+v", i, g.Elapsed, g.Second)
+				}
 				before = g
 			}
 			if last := glances[len(glances)-1]; last.OK > r.Counts.OK || last.Failed > r.Counts.Failed || last.OK == 0 || last.Failed == 0 {

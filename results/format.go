@@ -75,6 +75,14 @@ func formatShare(v float64) string {
 	return strconv.FormatFloat(math.Floor(v*1e4)/100, 'f', 2, 64)
 }
 
+// FormatCount prints a whole number with a comma between thousands; not a number
+// is "-".
+func FormatCount(v float64) string { return formatCount(v) }
+
+// FormatShare prints a fraction in [0, 1] as a percentage without its sign, never
+// rounded up to 100; not a number is "-".
+func FormatShare(v float64) string { return formatShare(v) }
+
 // formatChange prints a ratio as a signed percentage: 1.031 is "+3.1 %".
 func formatChange(ratio float64) string {
 	if math.IsNaN(ratio) || math.IsInf(ratio, 0) {

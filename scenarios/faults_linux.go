@@ -31,6 +31,7 @@ type timeline struct {
 	requests []record.Request
 	played   []record.Fault
 	warnings []string // of what was healed of others
+	tell     func(Event)
 }
 
 // newTimeline makes the timeline of a trial, nil where it has no faults. Its
@@ -43,7 +44,7 @@ func (r *runner) newTimeline(faults []Fault) (*timeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a ledger: %w", err)
 	}
-	return &timeline{faults: faults, reaper: r.play.Reaper, ledger: ledger}, nil
+	return &timeline{faults: faults, reaper: r.play.Reaper, ledger: ledger, tell: r.progress.tell}, nil
 }
 
 // join plays the faults beside a load that is about to begin. What it returns is
@@ -109,6 +110,8 @@ func (t *timeline) play(ctx context.Context, c *child, f Fault, start time.Time,
 		}
 		return
 	}
+	t.tell(FaultBegun{Name: f.Name, For: f.For})
+	defer func() { t.tell(FaultEnded{Name: f.Name, Error: played.Error}) }()
 	<-injection.Done() // it heals by itself, when its time is over or ctx ends
 	if err := injection.Heal(context.WithoutCancel(ctx)); err != nil {
 		played.Error = err.Error()

@@ -142,7 +142,7 @@ func playRole(args []string) int {
 	if err == nil {
 		var p *Plan
 		if p, err = NewPlan(s, Options{}); err == nil {
-			_, _, err = Run(ctx, p, Play{Executable: args[1], Dir: args[2], Progress: os.Stderr, Reaper: []string{"reap"}})
+			_, _, err = Run(ctx, p, Play{Executable: args[1], Dir: args[2], Progress: sayBlocks, Reaper: []string{"reap"}})
 		}
 	}
 	switch {
@@ -153,6 +153,13 @@ func playRole(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// sayBlocks says on standard error what a test waits for.
+func sayBlocks(e Event) {
+	if e, ok := e.(BlockEnded); ok {
+		fmt.Fprintf(os.Stderr, "%s: block %d of %d done\n", e.Arm, e.Block, e.Blocks)
+	}
 }
 
 // reapRole is the reaper of the faults that this binary injects.

@@ -1,112 +1,128 @@
 package scenarios
 
 import (
-	"fmt"
-	"io"
 	"time"
 
+	"mslab/loadgen"
 	"mslab/results"
+	"mslab/results/record"
 )
 
-// progress tells the user how far a run is: one line written over and over on
-// a terminal, a line for each block elsewhere.
-type progress struct {
-	w       io.Writer // nil is silent
-	live    bool
-	shown   bool // the terminal's line holds something
-	started time.Time
-	planned time.Duration // of all blocks
-	done    time.Duration // planned, of the blocks that are over
+// Event is a step of a run, told while it is played. It is one of RunBegun,
+// BlockBegun, Warming, SliceBegun, Sample, SliceEnded, FaultBegun, FaultEnded,
+// TrialKept, BlockEnded, Tracing, ArmTraced, Noted and RunEnded, in the order in
+// which these happen. Samples and faults come between SliceBegun and SliceEnded.
+type Event interface{ isEvent() }
+
+// RunBegun comes first.
+type RunBegun struct {
+	Plan     *results.Plan // must not be changed
+	Expected time.Duration // of the whole run
+	Notes    []string      // of the plan
 }
 
-func newProgress(w io.Writer, live bool, plan *Plan) *progress {
-	p := &progress{w: w, live: live, started: time.Now(), planned: plan.Duration()}
-	if w != nil {
-		_, _ = fmt.Fprintf(w, "%s: about %s\n", plan.Record.Scenario, p.planned.Round(time.Second))
-		for _, note := range plan.Notes {
-			p.say(note)
-		}
-	}
-	return p
+// Place says where a run is: a load of an arm, in a block.
+type Place struct {
+	Arm           string
+	Load          int // index in the arm's loads
+	Block, Blocks int // Block counts from 1
 }
 
-// say prints a sentence, broken where a terminal would break it within a word.
-func (p *progress) say(text string) { _, _ = fmt.Fprintln(p.w, results.Wrap(text)) }
-
-// left estimates the time that remains: what is planned, at the pace so far.
-func (p *progress) left() time.Duration {
-	left := p.planned - p.done
-	if p.done > 0 {
-		pace := float64(time.Since(p.started)) / float64(p.done)
-		left = time.Duration(float64(left) * pace)
-	}
-	return max(left, 0).Round(time.Second)
+// BlockBegun says that the subjects are being started for a load of a block.
+type BlockBegun struct {
+	Place
+	Left time.Duration // estimated, until the end of the run
 }
 
-// slice says on a terminal what is being played, and every second how much is
-// left, until end is called.
-func (p *progress) slice(arm string, block, blocks int, subject string) (end func()) {
-	if p.w == nil || !p.live {
-		return func() {}
-	}
-	p.shown = true
-	began, left := time.Now(), p.left()
-	show := func() {
-		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s: block %d of %d, %s, %s left", arm, block, blocks, subject,
-			max(left-time.Since(began), 0).Round(time.Second))
-	}
-	show()
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				show()
-			case <-stop:
-				return
-			}
-		}
-	}()
-	return func() { close(stop); <-done }
+// Warming says that a subject is loaded before it is measured.
+type Warming struct {
+	Subject string
 }
 
-// block notes that a block is over; planned is the time it was planned to take.
-func (p *progress) block(arm string, block, blocks int, planned time.Duration) {
-	p.done += planned
-	if p.w != nil && !p.live {
-		_, _ = fmt.Fprintf(p.w, "%s: block %d of %d done, %s left\n", arm, block, blocks, p.left())
-	}
+// SliceBegun says that a subject is about to be measured.
+type SliceBegun struct {
+	Place
+	Subject       string
+	Slice, Slices int           // of this subject; Slice counts from 1
+	Expected      time.Duration // of the slice
+	Left          time.Duration
 }
 
-// traced says that a subject is being traced.
-func (p *progress) traced(arm, subject string) {
-	if p.w == nil || !p.live {
-		return
-	}
-	p.shown = true
-	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s: tracing %s, %s left", arm, subject, p.left())
+// Sample is a glance at the load of the slice that is being played.
+type Sample struct {
+	loadgen.Progress
 }
 
-// allTraced notes that an arm's traced trials are over, as block does of a
-// block; counted is how many subjects' syscalls were counted, and why none can
-// be, "" where they can.
-func (p *progress) allTraced(arm string, counted int, why string, planned time.Duration) {
-	p.done += planned
-	switch {
-	case p.w == nil || p.live:
-	case why != "":
-		p.say(fmt.Sprintf("%s: syscalls are not counted: %s", arm, why))
-	default:
-		_, _ = fmt.Fprintf(p.w, "%s: syscalls of %s counted, %s left\n", arm, count(counted, "subject"), p.left())
-	}
+// SliceEnded is what a slice measured. Where the server was lost under it, Lost
+// says how, and there may be no figures.
+type SliceEnded struct {
+	Place
+	Subject string
+	Slice   record.Slice
+	Counts  record.Counts
+	Lost    string
 }
 
-// end clears the terminal's line.
-func (p *progress) end() {
-	if p.shown {
-		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
-	}
+// FaultBegun says that a fault has taken effect, FaultEnded that it is healed,
+// or why not.
+type FaultBegun struct {
+	Name string
+	For  time.Duration
 }
+
+// FaultEnded belongs to the FaultBegun before it.
+type FaultEnded struct {
+	Name  string
+	Error string
+}
+
+// TrialKept is what all slices of a subject in a block came to, as it is stored.
+type TrialKept struct {
+	Place
+	Trial *record.Record // must not be changed
+}
+
+// BlockEnded says that all loads of a block are over.
+type BlockEnded struct {
+	Place
+	Left time.Duration
+}
+
+// Tracing says that a subject's system calls are being counted.
+type Tracing struct {
+	Arm, Subject string
+	Left         time.Duration
+}
+
+// ArmTraced says that an arm's traced trials are over.
+type ArmTraced struct {
+	Arm     string
+	Counted int    // subjects whose system calls were counted
+	Why     string // why none can be; "" where they can
+	Left    time.Duration
+}
+
+// Noted is a sentence that will stand under the run's tables.
+type Noted struct {
+	Text string
+}
+
+// RunEnded comes last.
+type RunEnded struct {
+	Complete bool
+}
+
+func (RunBegun) isEvent()   {}
+func (BlockBegun) isEvent() {}
+func (Warming) isEvent()    {}
+func (SliceBegun) isEvent() {}
+func (Sample) isEvent()     {}
+func (SliceEnded) isEvent() {}
+func (FaultBegun) isEvent() {}
+func (FaultEnded) isEvent() {}
+func (TrialKept) isEvent()  {}
+func (BlockEnded) isEvent() {}
+func (Tracing) isEvent()    {}
+func (ArmTraced) isEvent()  {}
+func (Noted) isEvent()      {}
+func (RunEnded) isEvent()   {}

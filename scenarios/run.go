@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -28,10 +27,12 @@ type Play struct {
 	Reaper []string
 	// Predictions are stored with the run before its first trial is played.
 	Predictions []results.Prediction
-	// Progress gets lines for the user; nil is silent. Live writes one line over
-	// and over, for a terminal.
-	Progress io.Writer
-	Live     bool
+	// Progress is told how the run goes, one event at a time; nil is silent. The
+	// run waits for it, so it must return at once.
+	Progress func(Event)
+	// SampleEvery is how often Progress gets a Sample of the load: 10 ms or more;
+	// 0 is never.
+	SampleEvery time.Duration
 }
 
 func (p Play) executable() (string, error) {

@@ -82,9 +82,9 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	if err := r.store.WriteRun(r.run); err != nil {
 		return "", nil, errors.Join(err, r.store.Discard())
 	}
-	r.progress = newProgress(play.Progress, play.Live, plan)
+	r.progress = newProgress(play, plan)
 	err = r.arms(ctx)
-	r.progress.end()
+	r.progress.tell(RunEnded{Complete: err == nil})
 	return r.run.Dir, r.run, errors.Join(err, r.finish(err == nil))
 }
 
@@ -110,6 +110,7 @@ func (r *runner) note(notes ...string) {
 	for _, n := range notes {
 		if !slices.Contains(r.run.Notes, n) {
 			r.run.Notes = append(r.run.Notes, n)
+			r.progress.tell(Noted{n})
 		}
 	}
 }
@@ -182,7 +183,7 @@ func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
 				return err
 			}
 		}
-		r.progress.block(arm.name, block, arm.blocks, arm.blockDuration())
+		r.progress.blockEnded()
 	}
 	if arm.traced {
 		return r.trace(ctx, arm)
@@ -206,6 +207,7 @@ type cell struct {
 
 // block starts all subjects, plays their slices in turn and stops them.
 func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error {
+	r.progress.block(arm, block, load)
 	cells, err := r.start(ctx, arm)
 	if err != nil {
 		return err
@@ -261,6 +263,7 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 		if c.timeline, err = r.newTimeline(arm.faults); err != nil {
 			return 0, err
 		}
+		r.progress.warming(c, load)
 		if err := r.warm(ctx, c, load); err != nil {
 			return 0, err
 		}
@@ -273,9 +276,9 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 		if c.child.failed != "" {
 			continue
 		}
-		end := r.progress.slice(arm.name, block, arm.blocks, c.player.subject.Name)
+		r.progress.slice(arm, c, load)
 		part, err := r.stretch(ctx, c, load, n)
-		end()
+		r.progress.sliceEnded(c, part)
 		if err != nil {
 			return n, err
 		}
@@ -308,6 +311,7 @@ func (r *runner) keep(arm *armPlay, cells []*cell, block int) error {
 			return err
 		}
 		r.run.Trials = append(r.run.Trials, trial)
+		r.progress.kept(trial)
 	}
 	return r.store.WriteRun(r.run)
 }

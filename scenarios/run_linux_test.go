@@ -42,15 +42,16 @@ func playTiny(t *testing.T, yaml string) (*results.Run, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var progress bytes.Buffer
-	dir, run, err := Run(t.Context(), p, Play{Executable: exe, Dir: filepath.Join(t.TempDir(), "run"), Progress: &progress,
-		Tool: record.Tool{Version: "test"}})
+	var events []Event
+	dir, run, err := Run(t.Context(), p, Play{Executable: exe, Dir: filepath.Join(t.TempDir(), "run"), Tool: record.Tool{Version: "test"},
+		Progress: func(e Event) { events = append(events, e) }, SampleEvery: 50 * time.Millisecond})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, progress.String())
+		t.Fatal(err)
 	}
-	if run.Incomplete || !strings.Contains(progress.String(), "block 1 of ") {
-		t.Errorf("incomplete %v, progress %q", run.Incomplete, progress.String())
+	if run.Incomplete {
+		t.Error("the run is marked incomplete")
 	}
+	checkEvents(t, events, run)
 	if after := affinity(t); after != before {
 		t.Errorf("the cores of this process were %v before and %v after", before, after)
 	}
@@ -308,7 +309,7 @@ func newCells(ctx context.Context, exe, scratch string, arm Arm, phases ...strin
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	r := &runner{plan: p, exe: exe, scratch: scratch, proc: true, netstat: true, rng: orderSource(1), progress: newProgress(nil, false, p),
+	r := &runner{plan: p, exe: exe, scratch: scratch, proc: true, netstat: true, rng: orderSource(1), progress: newProgress(Play{}, p),
 		run: &results.Run{Started: time.Now(), Environment: &record.Environment{}}}
 	release, err := r.claimCores()
 	if err != nil {

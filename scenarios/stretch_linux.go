@@ -107,6 +107,7 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	var sending, drained time.Time
 	offer := load.offer(c.child.url)
 	offer.Begun, offer.Drained = func(at time.Time) { sending = at }, func() { drained = time.Now() }
+	r.progress.watch(&offer)
 	endFaults := func() {}
 	if c.timeline != nil {
 		endFaults = c.timeline.join(ctx, c.child, &offer)

@@ -20,7 +20,7 @@ func (r *runner) trace(ctx context.Context, arm *armPlay) error {
 		if r.untraced != "" {
 			break
 		}
-		r.progress.traced(arm.name, p.subject.Name)
+		r.progress.traced(arm, p.subject.Name)
 		traced, err := r.tracedTrial(ctx, arm, p)
 		var missing *ebpf.Missing
 		switch {
@@ -35,7 +35,7 @@ func (r *runner) trace(ctx context.Context, arm *armPlay) error {
 			r.run.Traced = append(r.run.Traced, *traced)
 		}
 	}
-	r.progress.allTraced(arm.name, len(r.run.Traced)-before, r.untraced, arm.tracedDuration())
+	r.progress.allTraced(arm, len(r.run.Traced)-before, r.untraced)
 	return r.store.WriteRun(r.run)
 }
 

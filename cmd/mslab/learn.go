@@ -197,9 +197,9 @@ func (o *learnOptions) play(ctx context.Context, stdout, stderr io.Writer, lesso
 	if err != nil {
 		return err
 	}
-	dir, run, err := scenarios.Run(ctx, plan, scenarios.Play{
-		Dir: o.dir, Tool: toolVersion(), Progress: stderr, Live: isTerminal(stderr), Predictions: predictions,
-	})
+	how := scenarios.Play{Dir: o.dir, Tool: toolVersion(), Predictions: predictions}
+	watchLesson(stderr, &how)
+	dir, run, err := scenarios.Run(ctx, plan, how)
 	if run == nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type loadOptions struct {
 	thresholds []string
 	format     string
 	json       bool
+	progress   string
 
 	subject record.Subject
 	limits  []threshold
@@ -85,6 +86,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.ledgerFile, "ledger", "", "write a line about each batch to this file, for mslab log verify")
 	f.StringVarP(&o.outFile, "out", "o", "", "write the record to this file")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
+	addProgressFlag(cmd, f, &o.progress)
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
 	_ = cmd.RegisterFlagCompletionFunc("connection", cobra.FixedCompletions([]string{"keep", "new"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -145,6 +147,7 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 		exclusive(cmd, "body", "metrics"),
 		exclusive(cmd, "json", "format"),
 		checkFormat(&o.format, o.json, results.Formats...),
+		checkProgress(o.progress),
 		atLeast("clients", int64(p.Clients), 1),
 		atLeast("metrics", int64(p.Metrics), 1),
 		positive("duration", p.Duration),
@@ -228,10 +231,9 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 	}
 	defer out.Abort()
 
-	progress := newLoadProgress(stderr)
-	o.plan.Progress = progress.show
+	unwatch := watchLoad(stderr, o.progress, &o.plan, o.subject)
 	r, err := loadgen.Run(ctx, o.plan)
-	progress.end()
+	unwatch()
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type runOptions struct {
 	dir          string
 	format       string
 	json         bool
+	progress     string
 }
 
 // newRunCommand makes the command; again is the whole command line, by which it
@@ -70,6 +71,7 @@ one load, each compared with the one before it.`,
 	f.StringVar(&o.sandbox, "sandbox", sandboxAuto, "play in a network namespace of the run's own: auto, on or off")
 	_ = cmd.RegisterFlagCompletionFunc("sandbox", cobra.FixedCompletions(sandboxModes, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVarP(&o.dir, "out", "o", "", "run folder (default SCENARIO-TIME under "+results.WorkingHome().Runs+")")
+	addProgressFlag(cmd, f, &o.progress)
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
 	return cmd
 }
@@ -92,6 +94,7 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 		exclusive(cmd, "list", "dry-run"),
 		checkSandbox(o.sandbox),
 		checkFormat(&o.format, o.json, results.Formats...),
+		checkProgress(o.progress),
 	); err != nil {
 		return err
 	}
@@ -202,9 +205,10 @@ func parsePhases(text string) ([]string, error) {
 // play runs the plan, prints its tables and says where everything is kept. What
 // an interruption cut short is printed too.
 func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o runOptions) error {
-	dir, run, err := scenarios.Run(ctx, plan, scenarios.Play{
-		Dir: o.dir, Tool: toolVersion(), Progress: stderr, Live: isTerminal(stderr), Reaper: chaosOptions(stderr).Reaper,
-	})
+	how := scenarios.Play{Dir: o.dir, Tool: toolVersion(), Reaper: chaosOptions(stderr).Reaper}
+	unwatch := watchRun(stderr, o.progress, &how)
+	dir, run, err := scenarios.Run(ctx, plan, how)
+	unwatch()
 	if run == nil {
 		return err
 	}
