@@ -245,10 +245,9 @@ func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.
 	}
 	if out.busy+out.waiting > saturated {
 		v.Comparable = false
-		v.Bottleneck = "generator CPU"
-		v.Reasons = append(v.Reasons, fmt.Sprintf(
-			"the generator is the bottleneck: its thread ran %.0f %% of the time and waited %.0f %% for a core",
-			100*out.busy, 100*out.waiting))
+		v.Bottleneck = record.GeneratorCPU
+		v.Evidence = fmt.Sprintf("its thread ran %.0f %% of the time and waited %.0f %% for a core", 100*out.busy, 100*out.waiting)
+		v.Reasons = append(v.Reasons, "the generator is the bottleneck: "+v.Evidence)
 	}
 	return v
 }

@@ -126,7 +126,7 @@ func (v *Verdict) add(o Verdict) {
 		}
 	}
 	if v.Bottleneck == "" {
-		v.Bottleneck = o.Bottleneck
+		v.Bottleneck, v.Evidence = o.Bottleneck, o.Evidence
 	}
 }
 

@@ -194,5 +194,23 @@ type Verdict struct {
 	Valid      bool     `json:"valid"`
 	Comparable bool     `json:"comparable"`
 	Reasons    []string `json:"reasons"`
-	Bottleneck string   `json:"bottleneck"`
+	// Bottleneck is one of Bottlenecks, "" where nobody has looked for it.
+	Bottleneck string `json:"bottleneck"`
+	// Evidence is what the bottleneck was told by, one phrase with figures, such
+	// as "server CPU 99 % of 1 core for 2.0 s".
+	Evidence string `json:"evidence,omitempty"`
 }
+
+// The resources that can bind a trial.
+const (
+	ServerCPU       = "server CPU"
+	GeneratorCPU    = "generator CPU"
+	AcceptQueue     = "accept queue"
+	LockWait        = "lock"
+	Disk            = "disk"
+	RateLimiter     = "rate limiter"
+	UnknownResource = "unknown"
+)
+
+// Bottlenecks are the values of Verdict.Bottleneck.
+var Bottlenecks = []string{ServerCPU, GeneratorCPU, AcceptQueue, LockWait, Disk, RateLimiter, UnknownResource}
