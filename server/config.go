@@ -49,4 +49,9 @@ type Counters struct {
 	EventsDropped       int64 `json:"events_dropped"`  // limiter decisions for which Events had no room
 	SinkPending         int64 `json:"sink_pending"`    // batches taken and not yet written
 	SinkErrors          int64 `json:"sink_errors"`     // batches that could not be written
+	SinkWriteNS         int64 `json:"sink_write_ns"`   // time within writes to the file, which are one at a time
+	// MutexWaitNS is how long goroutines have waited for locks, added up over
+	// them: sync.Mutex, sync.RWMutex and the runtime's own. The runtime measures
+	// one wait of eight and multiplies.
+	MutexWaitNS int64 `json:"mutex_wait_ns"`
 }

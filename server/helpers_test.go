@@ -27,3 +27,18 @@ func newRequest(url, body, client string) (*http.Request, error) {
 	q.Header.Set("Authorization", client)
 	return q, nil
 }
+
+// postSeed sends the seed's body once, on a connection of its own, and returns
+// the status.
+func postSeed(url string) (int, error) {
+	q, err := newRequest(url+"/metrics", seedBody, "")
+	if err != nil {
+		return 0, err
+	}
+	q.Close = true
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return 0, err
+	}
+	return answer.StatusCode, answer.Body.Close()
+}

@@ -23,8 +23,11 @@ type linesFile struct {
 	size   int64
 	delay  time.Duration // slept in each write; a fault hook
 	errors atomic.Int64  // batches that could not be written
-	broken error         // set once a torn write could not be cut off
-	failed bool          // the last write
+	// writing is the time spent in writes, in ns: an atomic for those who read
+	// it, since only one goroutine at a time adds to it.
+	writing atomic.Int64
+	broken  error // set once a torn write could not be cut off
+	failed  bool  // the last write
 	// logf tells the operator; nil where nobody listens.
 	logf func(format string, arguments ...any)
 }
@@ -86,6 +89,8 @@ func (f *linesFile) cutTornLine() error {
 
 // write appends whole lines that belong to so many batches.
 func (f *linesFile) write(lines []byte, batches int) error {
+	begin := time.Now()
+	defer func() { f.writing.Add(int64(time.Since(begin))) }()
 	if f.delay > 0 {
 		delayWrite(f.delay)
 	}
