@@ -202,6 +202,7 @@ type cell struct {
 	felled   bool      // its server ended under a fault that bit
 
 	taken     disturbance // by others, during the slices
+	machine   machine     // what the kernel says of them
 	underLoad time.Duration
 }
 
@@ -342,7 +343,7 @@ func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 	}
 	env.CalibrationNS = meanCalibration([]*record.Record{trial})
 	trial.Environment = &env
-	trial.Verdict.Bottleneck = bottleneck(trial, r.plan.cores)
+	judgeBottleneck(trial, r.plan.cores, c.machine)
 }
 
 func meanSteal(trials []*record.Record) float64 {

@@ -98,6 +98,7 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	if err != nil {
 		return nil, c.lost(ctx, err)
 	}
+	around := readMachine(r.plan.cores.server)
 	var sampler *threadSampler
 	if r.proc {
 		sampler = sampleThreads(c.child.pid)
@@ -113,6 +114,7 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 		endFaults = c.timeline.join(ctx, c.child, &offer)
 	}
 	part, err := loadgen.Run(ctx, offer)
+	c.machine.add(readMachine(r.plan.cores.server).since(around))
 	endFaults()
 	wall := time.Since(start)
 	var threads int64

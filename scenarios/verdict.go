@@ -75,27 +75,3 @@ func judgeDisturbance(r *record.Record, taken disturbance, load time.Duration, c
 		strike(fmt.Sprintf("the cgroup's CPU quota ran out %d times", taken.throttled))
 	}
 }
-
-// saturatedShare of its cores' time makes the server's CPU the bottleneck.
-const saturatedShare = 0.95
-
-// bottleneck names the resource that bound a trial, where there is evidence
-// for one.
-func bottleneck(r *record.Record, c cores) string {
-	if r.Verdict.Bottleneck != "" || r.Server == nil {
-		return r.Verdict.Bottleneck // the generator said so of itself
-	}
-	var wall float64
-	for _, s := range r.Slices {
-		wall += s.DurationS
-	}
-	switch {
-	case r.Server.ListenOverflows > 0:
-		return "accept queue"
-	case wall > 0 && float64(r.Server.CPUNS)/1e9 >= saturatedShare*wall*float64(c.forServer()):
-		return "server CPU"
-	case r.Counts.ByClass[record.Status429] > 0:
-		return "rate limiter"
-	}
-	return "unknown"
-}
