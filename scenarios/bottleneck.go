@@ -161,8 +161,11 @@ func times(n int64) string {
 }
 
 func shareText(share float64) string {
-	if share > 0 && share < 0.005 {
+	switch {
+	case share > 0 && share < 0.005:
 		return "under 1 %"
+	case share < 1 && share >= 0.995:
+		return "over 99 %"
 	}
 	return fmt.Sprintf("%.0f %%", 100*share)
 }
