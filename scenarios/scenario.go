@@ -26,6 +26,11 @@ type Scenario struct {
 	Shows bool
 	// Namespace asks for a network namespace of the run's own.
 	Namespace bool
+	// Precision is the half-width that intervals are to reach in ranked arms
+	// without a goal of their own, a fraction; 0 is no goal. Budget is the time
+	// of the whole run under it, 0 for the default.
+	Precision float64
+	Budget    time.Duration
 }
 
 // Arm is one way to play the subjects.
@@ -43,7 +48,10 @@ type Arm struct {
 	Blocks int
 	Slices int // a subject's slices in a block
 	Ranked bool
-	Faults []Fault // in the order of time; each over before the next
+	// Precision and Budget are those of the arm alone.
+	Precision float64
+	Budget    time.Duration
+	Faults    []Fault // in the order of time; each over before the next
 }
 
 // Load is what an arm offers.
