@@ -8,14 +8,28 @@ import (
 	"mslab/results/record"
 )
 
-// Limits of an answer's head; beyond them it is malformed.
+// Limits of an answer's head; beyond them it is malformed. Interim answers
+// have a head each, and there may be any number of them: what bounds them is
+// the request's timeout.
 const (
-	maxLine = 64 << 10  // bytes of a line
-	maxHead = 256 << 10 // bytes of a head, interim answers and trailers included
+	maxLine = 64 << 10  // bytes of a line, its end included
+	maxHead = 256 << 10 // bytes of a head, or of the trailers
 	maxBody = 4 << 10   // bytes of a body that are kept for the answer check
 )
 
-var errMalformed = errors.New("malformed answer")
+// What makes an answer malformed. Each has a value of its own, so that parsing
+// allocates nothing and tests can tell them apart.
+var (
+	errStatusLine = errors.New("malformed answer: no HTTP/1 status line with a code from 100 to 599")
+	errSwitch     = errors.New("malformed answer: it switches to a protocol that nobody asked for")
+	errField      = errors.New("malformed answer: a line of the head is no field")
+	errLength     = errors.New("malformed answer: its Content-Length is no number, or there are two of them")
+	errEncoding   = errors.New("malformed answer: its Transfer-Encoding is not chunked alone")
+	errChunk      = errors.New("malformed answer: its chunks are not where their sizes say")
+	errTrailer    = errors.New("malformed answer: a line of the trailers is no field")
+	errTooLong    = errors.New("malformed answer: its head is too long")
+	errSurplus    = errors.New("malformed answer: more bytes follow than it announced")
+)
 
 type parseState uint8
 
@@ -46,26 +60,28 @@ type response struct {
 	chunked   bool
 	hasLength bool
 	length    uint64 // bytes of body or chunk still to come
-	seen      int    // bytes of heads and trailers so far
+	seen      int    // bytes of the head or the trailers so far
 	line      []byte // a line's beginning from an earlier piece
 	body      []byte // up to maxBody bytes, where capture is set
 }
 
 // reset prepares for the next answer.
 func (r *response) reset() {
-	r.begun, r.seen = false, 0
+	r.begun = false
 	r.line, r.body = r.line[:0], r.body[:0]
 	r.resetHead()
 }
 
 func (r *response) resetHead() {
-	r.state, r.status = inStatusLine, 0
+	r.state, r.status, r.seen = inStatusLine, 0, 0
 	r.close, r.http10, r.keepAlive = false, false, false
 	r.chunked, r.hasLength, r.length = false, false, 0
 }
 
 // feed takes the next bytes. It returns those that lie beyond the answer's
-// end, and whether the end was reached.
+// end, and whether the end was reached. They belong to the next answer where
+// another request is outstanding on the connection; where none is they are
+// errSurplus.
 func (r *response) feed(b []byte) (rest []byte, done bool, err error) {
 	if len(b) > 0 {
 		r.begun = true
@@ -129,8 +145,11 @@ func (r *response) feedLine(b []byte) ([]byte, error) {
 	i := bytes.IndexByte(b, '\n')
 	if i < 0 {
 		r.line = append(r.line, b...)
-		if len(r.line) > maxLine || !r.plausible(r.line) {
-			return nil, errMalformed
+		switch {
+		case !r.plausible(r.line):
+			return nil, errStatusLine
+		case len(r.line) >= maxLine || r.seen+len(r.line) >= maxHead: // its end is to come
+			return nil, errTooLong
 		}
 		return nil, nil
 	}
@@ -140,8 +159,11 @@ func (r *response) feedLine(b []byte) ([]byte, error) {
 		line = r.line
 	}
 	r.seen += len(line)
-	if len(line) > maxLine || r.seen > maxHead {
-		return nil, errMalformed
+	switch {
+	case !r.plausible(line):
+		return nil, errStatusLine
+	case len(line) > maxLine || r.seen > maxHead:
+		return nil, errTooLong
 	}
 	line = line[:len(line)-1]
 	crlf := len(line) > 0 && line[len(line)-1] == '\r'
@@ -172,24 +194,24 @@ func (r *response) act(line []byte, crlf bool) error {
 		return r.field(line)
 	case inChunkSize:
 		if !crlf {
-			return errMalformed
+			return errChunk
 		}
 		// Size lines do not count against the limit of the head.
 		r.seen = 0
 		return r.chunkSize(line)
 	case inChunkEnd:
 		if !crlf || len(line) > 0 {
-			return errMalformed
+			return errChunk
 		}
 		r.state = inChunkSize
 	case inTrailer:
 		if !crlf {
-			return errMalformed
+			return errTrailer
 		}
 		if len(line) == 0 {
 			r.state = parseDone
 		} else if _, _, ok := splitField(line); !ok {
-			return errMalformed
+			return errTrailer
 		}
 	}
 	return nil
@@ -199,23 +221,23 @@ func (r *response) act(line []byte, crlf bool) error {
 func (r *response) statusLine(line []byte) error {
 	const digits = len("HTTP/1.1 ")
 	if len(line) < digits+3 || string(line[:7]) != "HTTP/1." || line[8] != ' ' {
-		return errMalformed
+		return errStatusLine
 	}
 	switch line[7] {
 	case '0':
 		r.http10 = true
 	case '1':
 	default:
-		return errMalformed
+		return errStatusLine
 	}
 	for _, d := range line[digits : digits+3] {
 		if d < '0' || d > '9' {
-			return errMalformed
+			return errStatusLine
 		}
 		r.status = r.status*10 + int(d-'0')
 	}
 	if r.status < 100 || r.status > 599 || len(line) > digits+3 && line[digits+3] != ' ' {
-		return errMalformed
+		return errStatusLine
 	}
 	r.state = inHeader
 	return nil
@@ -239,7 +261,7 @@ func splitField(line []byte) (name, value []byte, ok bool) {
 func (r *response) field(line []byte) error {
 	name, value, ok := splitField(line)
 	if !ok {
-		return errMalformed
+		return errField
 	}
 	switch {
 	case is(name, "content-length"):
@@ -247,7 +269,7 @@ func (r *response) field(line []byte) error {
 	case is(name, "transfer-encoding"):
 		// RFC 9112, section 6.1: in an HTTP/1.0 message the framing is faulty.
 		if r.chunked || r.http10 || !is(value, "chunked") {
-			return errMalformed
+			return errEncoding
 		}
 		r.chunked = true
 	case is(name, "connection"):
@@ -275,17 +297,17 @@ func is(b []byte, want string) bool {
 // contentLength accepts repeated fields where they agree.
 func (r *response) contentLength(value []byte) error {
 	if len(value) == 0 || len(value) > 18 {
-		return errMalformed
+		return errLength
 	}
 	var n uint64
 	for _, d := range value {
 		if d < '0' || d > '9' {
-			return errMalformed
+			return errLength
 		}
 		n = n*10 + uint64(d-'0')
 	}
 	if r.hasLength && n != r.length {
-		return errMalformed
+		return errLength
 	}
 	r.hasLength, r.length = true, n
 	return nil
@@ -312,7 +334,7 @@ func (r *response) connection(value []byte) {
 func (r *response) endOfHead() error {
 	if r.status < 200 {
 		if r.status == 101 {
-			return errMalformed // nobody asked for another protocol
+			return errSwitch
 		}
 		r.resetHead() // an interim answer; the final one follows
 		return nil
@@ -326,7 +348,7 @@ func (r *response) endOfHead() error {
 	case r.chunked:
 		// With both fields chunked wins, but what follows cannot be trusted.
 		r.close = r.close || r.hasLength
-		r.state = inChunkSize
+		r.state, r.seen = inChunkSize, 0
 	case r.hasLength && r.length == 0:
 		r.state = parseDone
 	case r.hasLength:
@@ -344,13 +366,13 @@ func (r *response) chunkSize(line []byte) error {
 	}
 	line = bytes.TrimRight(line, " \t")
 	if len(line) == 0 || len(line) > 15 {
-		return errMalformed
+		return errChunk
 	}
 	var n uint64
 	for _, c := range line {
 		d := strings.IndexByte("0123456789abcdef", c|0x20)
 		if d < 0 || c < '0' {
-			return errMalformed
+			return errChunk
 		}
 		n = n<<4 | uint64(d)
 	}
