@@ -321,7 +321,7 @@ func (e *netEngine) read(c *netClient, writeErr error) record.Class {
 			return record.Malformed
 		case done:
 			if len(rest) > 0 {
-				c.answer.close = true // nobody asked for more
+				return record.Malformed // see errSurplus
 			}
 			return e.check.class(&c.answer)
 		case err == nil:
@@ -409,12 +409,13 @@ func handshakeClass(err error) record.Class {
 	return record.Malformed
 }
 
-// dead tells whether the server has closed a kept connection, without taking
-// anything from it.
+// dead tells whether the server has closed a kept connection, or sent on it
+// what nobody asked for, without taking anything from it.
 func (c *netClient) dead() bool {
 	// A deadline that has passed would be taken for a close.
 	_ = c.conn.SetDeadline(time.Time{})
-	return c.peek != nil && peerClosed(c.peek)
+	_, encrypted := c.conn.(*tls.Conn)
+	return c.peek != nil && peerClosed(c.peek, encrypted)
 }
 
 func (c *netClient) disconnect() {

@@ -207,9 +207,20 @@ func (w *worker) handle(id int, c *client, events uint32) {
 	}
 }
 
-// read takes what has arrived of the answer.
+// readTurns is how many full buffers a connection may take in one turn.
+const readTurns = 16
+
+// read takes what has arrived of the answer. An answer that pours in without
+// end leaves the loop its turn: its timeout, and the other clients, are due.
 func (w *worker) read(id int, c *client) {
-	for {
+	for turn := 0; ; turn++ {
+		if turn == readTurns {
+			// Registered anew, the connection reports again what is still there.
+			if w.poller.modify(c.fd, int32(id), c.generation, readEvents) == nil {
+				c.writable = false
+				return
+			}
+		}
 		n, errno := receive(c.fd, w.buf)
 		switch {
 		case errno == unix.EAGAIN:
@@ -259,13 +270,18 @@ func readClass(errno unix.Errno) record.Class {
 	return record.Reset
 }
 
-// complete ends a request with its whole answer. surplus tells that bytes
-// followed which nobody asked for.
+// complete ends a request with its whole answer. surplus tells that more bytes
+// came with it: where no other request is out, the answer is not as long as it
+// said, and what it says is not to be trusted.
 func (w *worker) complete(id int, c *client, surplus bool) {
 	now := w.now()
 	w.clock = now
 	sent := c.state == waiting
-	w.end(c, w.check.class(&c.answer), now)
+	class := w.check.class(&c.answer)
+	if surplus {
+		class = record.Malformed // see errSurplus
+	}
+	w.end(c, class, now)
 	c.resume = now + int64(w.plan.Think)
 	announced := c.answer.close && !c.hup
 	last := !w.mayStart(c)

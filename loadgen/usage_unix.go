@@ -49,14 +49,16 @@ func checkFiles(clients int) error {
 }
 
 // peerClosed looks, without taking anything from it, whether the other side of
-// an idle connection has closed it. Under TLS the close is announced by an
-// alert record (RFC 8446, section 6.1: content type 21).
-func peerClosed(conn syscall.RawConn) (closed bool) {
+// an idle connection has closed it. Whatever arrives on one that is not
+// encrypted was not asked for, and is as bad. Under TLS there may be session
+// tickets; the close is announced by an alert record (RFC 8446, section 6.1:
+// content type 21).
+func peerClosed(conn syscall.RawConn, encrypted bool) (closed bool) {
 	const alert = 21
 	err := conn.Read(func(fd uintptr) bool {
 		var b [1]byte
 		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		closed = err == nil && (n == 0 || b[0] == alert) || err == unix.ECONNRESET
+		closed = err == nil && (n == 0 || !encrypted || b[0] == alert) || err == unix.ECONNRESET
 		return true
 	})
 	return closed || err != nil
