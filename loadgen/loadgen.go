@@ -21,8 +21,11 @@ type Plan struct {
 	Body    []byte
 	Metrics int // metrics a body
 
-	Clients int // concurrent clients, default 10
-	// Exactly one of these bounds the load.
+	// Clients is the number of concurrent clients, default 10; in an open loop
+	// that of the names that requests bear, and of the connections to start with.
+	Clients int
+	// Exactly one of these bounds the load. An open loop has no
+	// RequestsPerClient, and a replay may be bounded by its own end.
 	Requests          int64
 	RequestsPerClient int64
 	Duration          time.Duration
@@ -37,6 +40,17 @@ type Plan struct {
 	// SpreadSources makes new connections to 127.0.0.0/8 come from many
 	// loopback addresses, so that ports do not run out.
 	SpreadSources bool
+
+	// With a rate, or times to replay, the load is an open loop: its requests
+	// come due on a schedule, whatever the server does. One that is due takes an
+	// idle connection or opens one, and waits where MaxConnections, default the
+	// larger of Clients and 1,000, are busy. Timeout runs from when it was due.
+	Rate           float64         // requests a second, for Constant and Poisson
+	Arrival        Arrival         // default Constant
+	Rates          []float64       // requests a second, for Ramp (two) and Steps
+	Replay         []time.Duration // since the start of the measured time, for Replay
+	MaxConnections int
+
 	// Ledger, where not nil, gets one JSON line a batch, and requests carry
 	// X-Correlation-ID.
 	Ledger io.Writer

@@ -36,6 +36,9 @@ func (p *Plan) Validate() error {
 	if err := p.validateTimes(); err != nil {
 		return err
 	}
+	if err := p.validateArrival(); err != nil {
+		return err
+	}
 	if err := p.validateRequest(); err != nil {
 		return err
 	}
@@ -60,6 +63,9 @@ func (p *Plan) validateBounds() error {
 		if n > 0 {
 			bounds++
 		}
+	}
+	if bounds == 0 && len(p.Replay) > 0 {
+		bounds = 1 // its own end
 	}
 	if bounds != 1 {
 		return errors.New("check the load: give exactly one of requests, requests per client and duration")
@@ -145,6 +151,19 @@ func (p Plan) withDefaults() Plan {
 	}
 	if p.Timeout == 0 {
 		p.Timeout = DefaultTimeout
+	}
+	if !p.Open() {
+		p.MaxConnections = p.Clients
+		return p
+	}
+	if p.Arrival == "" {
+		p.Arrival = Constant
+	}
+	if p.MaxConnections == 0 {
+		p.MaxConnections = max(p.Clients, min(defaultMaxConnections, spareFiles()))
+	}
+	if n := int64(len(p.Replay)); p.Arrival == Replay && p.Duration == 0 && (p.Requests == 0 || p.Requests > n) {
+		p.Requests = n
 	}
 	return p
 }

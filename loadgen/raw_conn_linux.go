@@ -19,6 +19,10 @@ func (w *worker) begin(id int, now int64) {
 	if c.state != resting {
 		return
 	}
+	if w.loop != nil {
+		w.loop.serve(id, c)
+		return
+	}
 	if !w.mayStart(c) {
 		w.retire(id)
 		return
@@ -28,6 +32,12 @@ func (w *worker) begin(id int, now int64) {
 	c.tally, c.start, c.expire = w.current, now, now+int64(w.plan.Timeout)
 	c.wanted = c.wanted || c.tally == w.measured
 	c.tally.start(now)
+	w.launch(id, c)
+}
+
+// launch sends the request that begins, on the connection that there is or a
+// new one.
+func (w *worker) launch(id int, c *client) {
 	if w.ledger != nil {
 		copy(c.batch[:], w.ids.next())
 	}
@@ -66,6 +76,7 @@ func (w *worker) connect(id int, c *client) (record.Class, error) {
 		return record.NoLocalPort, fmt.Errorf("open a socket: %w", err)
 	}
 	c.fd, c.hup, c.writable = fd, false, true
+	w.connected++
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err := w.bindSource(fd); err != nil {
 		return record.NoLocalPort, err
@@ -200,6 +211,8 @@ func (w *worker) handle(id int, c *client, events uint32) {
 		if events&^unix.EPOLLOUT != 0 {
 			w.read(id, c)
 		}
+	case dialing:
+		w.loop.dialed(id, c)
 	case resting, closing:
 		if events&^unix.EPOLLOUT != 0 {
 			w.idleEvent(id, c)
@@ -317,7 +330,7 @@ func (w *worker) fail(id int, c *client, class record.Class, now int64) {
 
 // end accounts for the request in flight.
 func (w *worker) end(c *client, class record.Class, now int64) {
-	e := ending{start: c.start, now: now, class: class, delivered: c.state == waiting}
+	e := ending{start: c.start, sent: c.sent, now: now, class: class, delivered: c.state == waiting}
 	if c.tally == w.measured {
 		e.first = !c.began
 		c.began = true
@@ -357,4 +370,5 @@ func (w *worker) disconnect(c *client) {
 	_ = unix.Close(c.fd)
 	c.fd = -1
 	c.generation++
+	w.connected--
 }

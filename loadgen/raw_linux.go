@@ -24,9 +24,11 @@ const (
 	waiting                       // all of it has
 	closing                       // answered; the server's close is to come
 	retired                       // will send nothing any more
+	dialing                       // open loop: connects without a request
 )
 
-// client is one closed-loop client of the raw engine.
+// client is one closed-loop client of the raw engine; in an open loop, a
+// connection or the place for one.
 type client struct {
 	state      clientState
 	fd         int   // -1: no connection
@@ -40,7 +42,8 @@ type client struct {
 	tally    *tally // of the request in flight
 	request  []byte
 	written  int
-	start    int64
+	start    int64 // in an open loop when the request was due
+	sent     int64 // in an open loop when the connection took it
 	expire   int64 // when the request in flight times out
 	resume   int64 // not before this does the next request start
 	answer   response
@@ -75,9 +78,11 @@ type worker struct {
 	lag         *hdrhistogram.Histogram
 	nextShow    int64
 	connects    int         // attempted, to walk through the sources
+	connected   int         // sockets that are open
 	thread      threadClock // when the measured time began
 	measuredCPU bool
 	before      usage
+	loop        *openLoop // nil in a closed loop
 	out         outcome
 }
 
@@ -131,7 +136,7 @@ func sharpenTimers(sharp bool) {
 }
 
 func newWorker(s *session, p *poller) *worker {
-	n := s.plan.Clients
+	n := s.plan.MaxConnections // as many as there are clients in a closed loop
 	w := &worker{
 		session: s, poller: p,
 		clients: make([]client, n), ready: make([]int, 0, n),
@@ -151,22 +156,33 @@ func newWorker(s *session, p *poller) *worker {
 		c.answer.head = s.plan.Method == "HEAD"
 		c.answer.capture = s.plan.Metrics > 0
 	}
+	if s.plan.Open() {
+		w.loop = newOpenLoop(w)
+	}
 	return w
 }
 
 // run is the loop; it returns when no client is left or the run is
 // interrupted. All connections are closed by then.
 func (w *worker) run() error {
+	var err error
+	if w.loop != nil {
+		err = w.loop.connectFirst()
+	}
 	now := w.now()
 	w.beginWarmup(now)
 	for i := range w.clients {
-		w.enqueue(i)
+		if w.loop == nil {
+			w.enqueue(i)
+		}
 	}
-	var err error
 	for w.live > 0 && !w.stop.Load() && err == nil {
 		now = w.now()
 		w.fire(now)
 		w.startReady(now)
+		if w.loop != nil {
+			w.loop.turn()
+		}
 		err = w.poll()
 	}
 	w.finish()
@@ -174,7 +190,7 @@ func (w *worker) run() error {
 }
 
 func (w *worker) beginWarmup(now int64) {
-	n := w.plan.Clients
+	n := len(w.clients)
 	w.pace.set(n+tickTimer, now+int64(tickEvery))
 	w.nextShow = now + int64(w.plan.ProgressEvery)
 	if w.plan.Warmup == 0 {
@@ -183,6 +199,9 @@ func (w *worker) beginWarmup(now int64) {
 	}
 	w.warm.open(now)
 	w.current = w.warm
+	if w.loop != nil {
+		w.loop.begin(now)
+	}
 	w.pace.set(n+phaseTimer, now+int64(w.plan.Warmup))
 }
 
@@ -199,7 +218,11 @@ func (w *worker) beginMeasured() {
 	w.nextShow = now + int64(w.plan.ProgressEvery)
 	if w.plan.Duration > 0 {
 		w.measured.rateEnd = now + int64(w.plan.Duration)
-		w.pace.set(w.plan.Clients+phaseTimer, w.measured.rateEnd)
+		w.pace.set(len(w.clients)+phaseTimer, w.measured.rateEnd)
+	}
+	if w.loop != nil {
+		w.loop.begin(now)
+		return
 	}
 	for i := range w.clients {
 		// Who still waits for an answer of the warm-up wants one, too.
@@ -211,6 +234,10 @@ func (w *worker) beginMeasured() {
 func (w *worker) drain() {
 	w.draining = true
 	w.measureBusy()
+	if w.loop != nil {
+		w.loop.letGo()
+		return
+	}
 	for i := range w.clients {
 		if c := &w.clients[i]; !c.inFlight() {
 			w.retire(i)
@@ -225,7 +252,12 @@ func (w *worker) measureBusy() {
 		return
 	}
 	w.measuredCPU = true
-	w.out.busy, w.out.waiting = readThreadClock().load(w.thread, w.now()-w.measured.begin)
+	wall := w.now() - w.measured.begin
+	w.out.busy, w.out.waiting = readThreadClock().load(w.thread, wall)
+	if w.loop != nil && wall > 0 {
+		// A thread that spins until a request is due has time to spare.
+		w.out.busy = max(w.out.busy-float64(w.loop.spun)/float64(wall), 0)
+	}
 }
 
 // finish closes what is open and reads the clocks.
@@ -257,6 +289,9 @@ func (w *worker) finish() {
 		}
 		w.disconnect(c)
 	}
+	if w.loop != nil {
+		w.loop.finish(now)
+	}
 	out.sources = min(w.connects, len(w.sources))
 	if w.lag.TotalCount() > 0 {
 		out.lagP99 = w.lag.ValueAtPercentile(99)
@@ -267,7 +302,9 @@ func (w *worker) finish() {
 func (w *worker) poll() error {
 	n, err := w.poller.ready()
 	if n == 0 && err == nil && len(w.ready) == 0 {
-		if d := w.untilNextTimer(); d > 0 {
+		if w.loop != nil {
+			n, err = w.loop.wait()
+		} else if d := w.untilNextTimer(); d > 0 {
 			n, err = w.poller.wait(d)
 		}
 	}
@@ -283,6 +320,9 @@ func (w *worker) poll() error {
 		w.handle(int(ev.Fd), c, ev.Events)
 		if len(w.ready) > 0 {
 			w.startReady(w.clock)
+		}
+		if w.loop != nil && w.clock >= w.loop.wakeAt {
+			w.loop.turn()
 		}
 	}
 	return err
@@ -357,6 +397,9 @@ func (w *worker) fire(now int64) {
 }
 
 func (w *worker) nextPhase() {
+	if w.loop != nil {
+		w.loop.noticeAll()
+	}
 	if w.current == w.warm {
 		w.beginMeasured()
 	} else {
@@ -392,6 +435,8 @@ func (w *worker) paced(id int, now int64) {
 func (w *worker) rest(id int, c *client, now int64) {
 	c.state = resting
 	switch {
+	case w.loop != nil:
+		w.loop.release(id, c)
 	case !w.mayStart(c):
 		w.retire(id)
 	case c.resume > now:
@@ -402,6 +447,9 @@ func (w *worker) rest(id int, c *client, now int64) {
 }
 
 func (w *worker) mayStart(c *client) bool {
+	if w.loop != nil {
+		return !w.loop.over()
+	}
 	return !w.draining && (w.current == w.warm || w.left != 0 && c.left != 0)
 }
 
@@ -433,6 +481,10 @@ func (w *worker) retireResting() {
 func (w *worker) retire(id int) {
 	c := &w.clients[id]
 	if c.state == retired {
+		return
+	}
+	if w.loop != nil {
+		w.loop.release(id, c)
 		return
 	}
 	w.disconnect(c)

@@ -38,10 +38,11 @@ func (s *script) take(id []byte) []byte {
 	return s.requests[i]
 }
 
-// newScripts prebuilds the requests of all clients. Where they are all the
-// same, clients share them.
+// newScripts prebuilds the requests of all connections: one a client, and in an
+// open loop as many as there may be. Where they are all the same, connections
+// share them.
 func newScripts(p Plan, t target) []script {
-	scripts := make([]script, p.Clients)
+	scripts := make([]script, p.MaxConnections)
 	generated := p.Body == nil && p.Metrics > 0
 	if !generated && p.Metrics == 0 {
 		shared := script{requests: [][]byte{appendRequest(nil, p, t, 0, p.Body)}}
@@ -57,7 +58,7 @@ func newScripts(p Plan, t target) []script {
 		}
 		rng := bodyRand(p.Seed, c)
 		body := appendBody(nil, rng, p.Metrics)
-		for range min(max(bodyMemory/(len(body)*p.Clients), 1), bodiesPerClient) {
+		for range min(max(bodyMemory/(len(body)*len(scripts)), 1), bodiesPerClient) {
 			scripts[c].add(appendRequest(nil, p, t, c, body), p)
 			body = appendBody(body[:0], rng, p.Metrics)
 		}
@@ -90,7 +91,7 @@ func appendRequest(dst []byte, p Plan, t target, client int, body []byte) []byte
 	header := http.Header{"Host": {t.authority()}}
 	if p.Metrics > 0 {
 		header.Set("Content-Type", "application/json")
-		header.Set("Authorization", clientName(client))
+		header.Set("Authorization", clientName(client%p.Clients))
 	}
 	for name, values := range p.Header {
 		header[http.CanonicalHeaderKey(name)] = values

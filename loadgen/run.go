@@ -53,9 +53,10 @@ type outcome struct {
 	starved     int64
 	sources     int // source addresses used
 	lagP99      int64
-	busy        float64 // fraction of a core that the engine's thread used; 0 where unknown
-	waiting     float64 // fraction of the time that it waited for a core
-	usage       usage   // of the process, during the measured time
+	busy        float64     // fraction of a core that the engine's thread used; 0 where unknown
+	waiting     float64     // fraction of the time that it waited for a core
+	usage       usage       // of the process, during the measured time
+	pace        *paceResult // of an open loop whose measured time began
 }
 
 // Run offers the load of the plan and returns what came of it. An error means
@@ -106,7 +107,7 @@ func newSession(ctx context.Context, p Plan) (*session, error) {
 	if t, err = t.resolve(ctx); err != nil {
 		return nil, err
 	}
-	if err := checkFiles(p.Clients); err != nil {
+	if err := checkFiles(p.MaxConnections); err != nil {
 		return nil, err
 	}
 	s := &session{
@@ -161,7 +162,11 @@ func (s *session) batch(id []byte, e ending, warmup bool) {
 	if s.ledger == nil {
 		return
 	}
-	b := record.Batch{ID: string(id), Metrics: s.plan.Metrics, SentNS: s.unix(e.start),
+	sent := e.start
+	if e.sent > 0 {
+		sent = e.sent
+	}
+	b := record.Batch{ID: string(id), Metrics: s.plan.Metrics, SentNS: s.unix(sent),
 		Outcome: outcomeOf(e.class, e.delivered), Warmup: warmup}
 	if e.class.Answered() {
 		b.AnsweredNS = s.unix(e.now)
@@ -209,10 +214,41 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 	if ended := t.ok + t.failed; ended > 0 {
 		r.Client.CPUPerRequest = float64(out.usage.cpu) / float64(ended)
 	}
+	s.addPace(r, out)
 	r.Little = &record.Little{WindowNS: out.end - t.begin, InFlightNS: t.area, RequestsNS: t.summedTime(out.unfinished)}
 	r.Finalize()
 	r.Verdict = s.judge(r, out, ledgerErr)
 	return r
+}
+
+// addPace says what an open loop offered, and how well it kept to it.
+func (s *session) addPace(r *record.Record, out *outcome) {
+	p := s.plan
+	if !p.Open() {
+		return
+	}
+	r.Load.Arrival, r.Load.Rates, r.Load.MaxConnections = string(p.Arrival), p.Rates, p.MaxConnections
+	r.Load.Rate = p.Rate
+	r.Counts.Waited = s.measured.waited
+	service := latencyOf(s.measured.service.ok, s.measured.service.times, "service")
+	r.Service = &service
+	r.FirstWait, r.Counts.Starved = nil, 0 // of a client, which is not waited for here
+	pace := out.pace
+	if pace == nil {
+		return
+	}
+	if r.Load.Rate == 0 {
+		r.Load.Rate = pace.asked
+	}
+	r.Load.AchievedRate = pace.achieved
+	if pace.lag.TotalCount() > 0 {
+		r.Client.SendLag = &record.SendLag{
+			P50: pace.lag.ValueAtPercentile(50), P99: pace.lag.ValueAtPercentile(99), Max: pace.lag.Max(),
+		}
+	}
+	if ended := r.Counts.OK + r.Counts.Failed; ended > 0 {
+		r.Client.SpinPerRequest = float64(pace.spun) / float64(ended)
+	}
 }
 
 // measuredTime is what rates are divided by; see Run.
@@ -242,6 +278,10 @@ func (s *session) judge(r *record.Record, out *outcome, ledgerErr error) record.
 	}
 	if err := r.CheckLittle(); err != nil {
 		invalid(err.Error())
+	}
+	if err := out.pace.judge(); err != nil {
+		invalid(err.Error())
+		v.Bottleneck = "generator CPU"
 	}
 	if out.busy+out.waiting > saturated {
 		v.Comparable = false

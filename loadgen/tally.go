@@ -16,10 +16,12 @@ type tally struct {
 	rateEnd  int64 // requests that end later do not enter the rates; 0: none
 
 	sent, answered, ok, failed, inDoubt, within, connects int64
+	waited                                                int64 // open loop: no connection was free when they came due
 	byClass                                               map[record.Class]int64
 	okTimes                                               *hdrhistogram.Histogram
 	times                                                 map[record.Class]*hdrhistogram.Histogram
 	firstWait                                             *hdrhistogram.Histogram
+	service                                               *serviceTimes // nil in a closed loop
 
 	rateOK, rateAll int64
 	lastEnd         int64
@@ -67,7 +69,8 @@ func (t *tally) start(now int64) {
 
 // ending is how a request ended.
 type ending struct {
-	start, now int64
+	start, now int64 // in an open loop start is the intended one
+	sent       int64 // when a connection took it; open loop only
 	class      record.Class
 	delivered  bool // all of it had been handed to the kernel
 	first      bool // it was its client's first of the stretch
@@ -77,11 +80,12 @@ type ending struct {
 func (t *tally) end(e ending) {
 	t.integrate(e.now)
 	t.inFlight--
-	t.lastEnd = e.now
+	t.lastEnd = max(t.lastEnd, e.now)
 	if e.now-t.begin >= int64(t.second.T+1)*int64(time.Second) {
 		t.advance(e.now)
 	}
 	ns := record.Clamp(e.now - e.start)
+	t.service.record(e)
 	t.byClass[e.class]++
 	if e.class.Answered() {
 		t.answered++
@@ -153,13 +157,47 @@ func (t *tally) summedTime(unfinished int64) float64 {
 
 // latency returns the histogram of OK requests and those by class.
 func (t *tally) latency() record.Latency {
-	l := record.NewLatency(t.okTimes, "service")
-	for c, h := range t.times {
+	if t.service != nil {
+		return latencyOf(t.okTimes, t.times, "response")
+	}
+	return latencyOf(t.okTimes, t.times, "service")
+}
+
+func latencyOf(ok *hdrhistogram.Histogram, times map[record.Class]*hdrhistogram.Histogram, kind string) record.Latency {
+	l := record.NewLatency(ok, kind)
+	for c, h := range times {
 		if l.ByClass == nil {
 			l.ByClass = map[record.Class]*record.Latency{}
 		}
-		of := record.NewLatency(h, "service")
+		of := record.NewLatency(h, kind)
 		l.ByClass[c] = &of
 	}
 	return l
 }
+
+// serviceTimes are the times of an open loop's requests from when a connection
+// took them: before its connect, where it was a new one. Those that were never
+// sent have none.
+type serviceTimes struct {
+	ok    *hdrhistogram.Histogram
+	times map[record.Class]*hdrhistogram.Histogram
+}
+
+func newServiceTimes() *serviceTimes {
+	return &serviceTimes{record.NewHistogram(), map[record.Class]*hdrhistogram.Histogram{}}
+}
+
+func (s *serviceTimes) record(e ending) {
+	if s == nil || e.class == record.Shed {
+		return
+	}
+	h := s.ok
+	if e.class != record.OK {
+		if h = s.times[e.class]; h == nil {
+			h = record.NewHistogram()
+			s.times[e.class] = h
+		}
+	}
+	_ = h.RecordValue(record.Clamp(e.now - e.sent)) // clamped to the range
+}
+

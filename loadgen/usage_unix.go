@@ -4,6 +4,7 @@ package loadgen
 
 import (
 	"fmt"
+	"math"
 	"runtime/metrics"
 	"syscall"
 
@@ -34,18 +35,29 @@ func (u usage) since(before usage) usage {
 	return usage{u.cpu - before.cpu, u.gcs - before.gcs}
 }
 
-// checkFiles makes sure that every client can have its socket. Descriptors
-// beside those of the clients: 64 are left for everything else.
-func checkFiles(clients int) error {
+// ownFiles is how many descriptors are left for all but the connections.
+const ownFiles = 64
+
+// checkFiles makes sure that every connection can have its socket.
+func checkFiles(connections int) error {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return nil
 	}
-	if need := uint64(clients) + 64; need > uint64(limit.Cur) {
-		return fmt.Errorf("check the load: %d clients need %d file descriptors, the limit is %d; raise it with ulimit -n",
-			clients, need, limit.Cur)
+	if need := uint64(connections) + ownFiles; need > uint64(limit.Cur) {
+		return fmt.Errorf("check the load: %d connections need %d file descriptors, the limit is %d; raise it with ulimit -n",
+			connections, need, limit.Cur)
 	}
 	return nil
+}
+
+// spareFiles is how many connections the limit of descriptors leaves room for.
+func spareFiles() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxInt
+	}
+	return int(min(max(uint64(limit.Cur), ownFiles)-ownFiles, math.MaxInt32))
 }
 
 // peerClosed looks, without taking anything from it, whether the other side of

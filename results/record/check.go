@@ -27,6 +27,29 @@ func (c Counts) Success() Success {
 	}
 }
 
+// checkService wants a service time of every request that was sent, where
+// response and service times stand apart.
+func checkService(r *Record, fail func(format string, args ...any)) {
+	s := r.Service
+	if s == nil {
+		return
+	}
+	if s.Count != r.Counts.OK {
+		fail("the service times hold %d requests, ok is %d", s.Count, r.Counts.OK)
+	}
+	for class, n := range r.Counts.ByClass {
+		if class == OK || class == Shed || n == 0 {
+			continue
+		}
+		if l := s.ByClass[class]; l == nil || l.Count != n {
+			fail("class %s counts %d requests, its service times do not", class, n)
+		}
+	}
+	if s.ByClass[Shed] != nil {
+		fail("shed requests have service times, but were never sent")
+	}
+}
+
 // Check verifies the identities of the accounting and names every one that
 // does not hold.
 func (r *Record) Check() error {
@@ -72,6 +95,7 @@ func (r *Record) Check() error {
 			fail("class %s counts %d requests, its histogram does not", class, n)
 		}
 	}
+	checkService(r, fail)
 	if len(errs) > 0 {
 		return fmt.Errorf("accounting does not add up: %w", errors.Join(errs...))
 	}

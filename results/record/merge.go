@@ -9,7 +9,7 @@ import (
 
 // Merge adds up the parts of one trial, its slices, in the order given: counts
 // are summed, histograms added bucket by bucket, the series set end to end.
-// Rates are weighted by time, client CPU by requests. The scheduling lag is
+// Rates are weighted by time, client CPU by requests. The lags are
 // the largest of the parts, since percentiles cannot be added. Starved clients
 // are summed: each part starts its clients anew. Faults keep the times of their
 // own part.
@@ -19,6 +19,7 @@ func Merge(parts ...*Record) (*Record, error) {
 	}
 	sum := *parts[0]
 	sum.Counts = Counts{ByClass: map[Class]int64{}}
+	sum.Load.AchievedRate = 0
 	sum.Load.DurationS, sum.Load.WarmupS, sum.Load.Requests, sum.Load.RequestsPerClient = 0, 0, 0, 0
 	sum.RPS, sum.Client = RPS{}, Client{}
 	sum.Series, sum.Slices, sum.Little, sum.Faults, sum.Stored = nil, nil, nil, nil, nil
@@ -60,6 +61,7 @@ func (c *Counts) add(o Counts) {
 	c.WithinDeadline += o.WithinDeadline
 	c.Connects += o.Connects
 	c.Starved += o.Starved
+	c.Waited += o.Waited
 	for class, n := range o.ByClass {
 		c.ByClass[class] += n
 	}
@@ -85,6 +87,8 @@ func (r *Record) addLoad(l Load) {
 	r.Load.Requests += l.Requests
 	r.Load.RequestsPerClient += l.RequestsPerClient
 	r.Load.SourceAddresses = max(r.Load.SourceAddresses, l.SourceAddresses)
+	r.Load.AchievedRate += l.AchievedRate * l.DurationS
+	r.Load.MaxConnections = max(r.Load.MaxConnections, l.MaxConnections)
 }
 
 // addRates collects numerators; finishRates divides.
@@ -92,6 +96,8 @@ func (r *Record) addRates(p *Record) {
 	r.RPS.OK += p.RPS.OK * p.Load.DurationS
 	r.RPS.Total += p.RPS.Total * p.Load.DurationS
 	r.Client.CPUPerRequest += p.Client.CPUPerRequest * float64(p.Counts.OK+p.Counts.Failed)
+	r.Client.SpinPerRequest += p.Client.SpinPerRequest * float64(p.Counts.OK+p.Counts.Failed)
+	r.Client.SendLag = r.Client.SendLag.add(p.Client.SendLag)
 	r.Client.GCPauses += p.Client.GCPauses
 	r.Client.SchedLagP99 = max(r.Client.SchedLagP99, p.Client.SchedLagP99)
 }
@@ -100,10 +106,23 @@ func (r *Record) finishRates() {
 	if d := r.Load.DurationS; d > 0 {
 		r.RPS.OK /= d
 		r.RPS.Total /= d
+		r.Load.AchievedRate /= d
 	}
 	if n := r.Counts.OK + r.Counts.Failed; n > 0 {
 		r.Client.CPUPerRequest /= float64(n)
+		r.Client.SpinPerRequest /= float64(n)
 	}
+}
+
+// add keeps the larger lags: percentiles cannot be added.
+func (l *SendLag) add(o *SendLag) *SendLag {
+	switch {
+	case l == nil:
+		return o
+	case o == nil:
+		return l
+	}
+	return &SendLag{max(l.P50, o.P50), max(l.P99, o.P99), max(l.Max, o.Max)}
 }
 
 func (r *Record) addSeries(s []Second) {

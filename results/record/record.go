@@ -56,7 +56,7 @@ type Subject struct {
 // Load is what was offered.
 type Load struct {
 	Clients           int     `json:"clients"`
-	Arrival           string  `json:"arrival"`    // "closed"
+	Arrival           string  `json:"arrival"`    // "closed", or how an open loop's requests come due
 	Connection        string  `json:"connection"` // "keep" or "new"
 	Requests          int64   `json:"requests,omitempty"`
 	RequestsPerClient int64   `json:"requests_per_client,omitempty"`
@@ -68,12 +68,22 @@ type Load struct {
 	Metrics           int     `json:"metrics,omitempty"` // metrics a body; 0: a body of the user's own
 	Seed              int64   `json:"seed"`
 	SourceAddresses   int     `json:"source_addresses,omitempty"` // distinct 127.0.0.0/8 sources
+
+	// Of an open loop: requests a second as asked for, on average where the rate
+	// changes, and those of a ramp or of steps; and how many of them the
+	// generator took up within their time. What it took up and could not send,
+	// since all connections were busy, is no missed rate: it counts as waited for
+	// and in the end as shed.
+	Rate           float64   `json:"rate,omitempty"`
+	Rates          []float64 `json:"rates,omitempty"`
+	AchievedRate   float64   `json:"achieved_rate,omitempty"`
+	MaxConnections int       `json:"max_connections,omitempty"`
 }
 
 // Counts account for every request. Sent = OK + Failed + InFlight, and
 // OK + Failed = the sum of ByClass.
 type Counts struct {
-	Sent     int64           `json:"sent"`
+	Sent     int64           `json:"sent"`     // in an open loop: that came due
 	Answered int64           `json:"answered"` // an HTTP answer came, whatever its status
 	OK       int64           `json:"ok"`
 	Failed   int64           `json:"failed"`
@@ -86,6 +96,9 @@ type Counts struct {
 	Connects int64 `json:"connects"`
 	// Starved is the number of clients without a single answer.
 	Starved int64 `json:"starved_clients"`
+	// Waited is how many requests of an open loop found no free connection when
+	// they came due.
+	Waited int64 `json:"waited,omitempty"`
 }
 
 // Success holds the four rates, each a fraction of Sent in [0, 1].
@@ -170,6 +183,20 @@ type Client struct {
 	CPUPerRequest float64 `json:"cpu_ns_per_request"`
 	GCPauses      int64   `json:"gc_pauses"`
 	SchedLagP99   int64   `json:"sched_lag_ns_p99"`
+	// SendLag is how long after it was due a request was sent, or began to wait
+	// for a connection: the generator's own part of the response times. Nil in a
+	// closed loop.
+	SendLag *SendLag `json:"send_lag,omitempty"`
+	// SpinPerRequest is the time an open loop's thread span to be in time, and
+	// part of CPUPerRequest.
+	SpinPerRequest float64 `json:"spin_ns_per_request,omitempty"`
+}
+
+// SendLag holds lags in ns.
+type SendLag struct {
+	P50 int64 `json:"p50"`
+	P99 int64 `json:"p99"`
+	Max int64 `json:"max"`
 }
 
 // Environment is what a figure depends on besides code.
