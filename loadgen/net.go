@@ -30,16 +30,19 @@ type netEngine struct {
 	clients  []netClient
 	over     context.CancelFunc // ends the pauses, once no request is left
 	paused   context.Context
+	open     *netOpen // nil in a closed loop
 }
 
-// netClient is one closed-loop client of the net engine.
+// netClient is one closed-loop client of the net engine, or a connection of an
+// open loop.
 type netClient struct {
 	id       int
 	conn     net.Conn
 	peek     syscall.RawConn // of the TCP connection beneath, nil where unknown
 	left     int64
-	inFlight bool // this and the next are read by others, under mu
-	start    int64
+	inFlight bool  // this and the next are read by others, under mu
+	start    int64 // in an open loop when the request was due
+	sent     int64 // in an open loop when the connection took it
 	tally    *tally
 	written  bool
 	kept     bool // the request went out on a kept connection
@@ -53,31 +56,42 @@ type netClient struct {
 
 // driveNet runs the load on goroutines.
 func driveNet(ctx context.Context, s *session) (*outcome, error) {
-	e := &netEngine{session: s, ctx: ctx, left: -1, clients: make([]netClient, s.plan.Clients)}
+	e := &netEngine{session: s, ctx: ctx, left: -1, clients: make([]netClient, s.plan.MaxConnections)}
 	e.paused, e.over = context.WithCancel(ctx)
 	defer e.over()
 	if s.plan.Requests > 0 {
 		e.left = s.plan.Requests
 	}
-	e.beginWarmup()
-	var clients, clock sync.WaitGroup
+	var clock sync.WaitGroup
 	stop := make(chan struct{})
-	clock.Go(func() { e.keepTime(stop) })
-	for i := range e.clients {
-		c := &e.clients[i]
-		c.id, c.left, c.buf = i, -1, make([]byte, 16<<10)
-		if s.plan.RequestsPerClient > 0 {
-			c.left = s.plan.RequestsPerClient
-		}
-		c.answer.head = s.plan.Method == "HEAD"
-		c.answer.capture = s.plan.Metrics > 0
-		clients.Go(func() { e.drive(c) })
+	if s.plan.Open() {
+		e.driveOpen(func() { clock.Go(func() { e.keepTime(stop) }) })
+	} else {
+		e.beginWarmup()
+		clock.Go(func() { e.keepTime(stop) })
+		e.driveClients()
 	}
-	clients.Wait()
 	close(stop)
 	clock.Wait()
 	e.finish()
 	return &e.out, nil
+}
+
+// driveClients runs a closed loop until every client has sent its last
+// request.
+func (e *netEngine) driveClients() {
+	var clients sync.WaitGroup
+	for i := range e.clients {
+		c := &e.clients[i]
+		c.id, c.left, c.buf = i, -1, make([]byte, 16<<10)
+		if e.plan.RequestsPerClient > 0 {
+			c.left = e.plan.RequestsPerClient
+		}
+		c.answer.head = e.plan.Method == "HEAD"
+		c.answer.capture = e.plan.Metrics > 0
+		clients.Go(func() { e.drive(c) })
+	}
+	clients.Wait()
 }
 
 func (e *netEngine) beginWarmup() {
@@ -87,6 +101,14 @@ func (e *netEngine) beginWarmup() {
 	}
 	e.current = e.warm
 	e.warm.open(e.now())
+	e.beginStretch()
+}
+
+// beginStretch opens an open loop's warm-up or measured time.
+func (e *netEngine) beginStretch() {
+	if e.open != nil {
+		e.open.begin(newStretch(&e.plan, e.current, e.current.begin, e.current == e.warm))
+	}
 }
 
 // beginMeasured runs under mu, or before there are clients.
@@ -102,6 +124,7 @@ func (e *netEngine) beginMeasured() {
 	if e.plan.Duration > 0 {
 		e.measured.rateEnd = now + int64(e.plan.Duration)
 	}
+	e.beginStretch()
 	for i := range e.clients {
 		e.clients[i].wanted = e.clients[i].inFlight
 	}
@@ -145,11 +168,15 @@ func (e *netEngine) nextPhase() <-chan time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.current == e.warm {
+		e.noticeAll()
 		e.beginMeasured()
 		if e.plan.Duration > 0 {
 			return time.After(e.plan.Duration)
 		}
 		return nil
+	}
+	if e.open != nil {
+		return nil // the schedule tells when it ends
 	}
 	e.draining = true
 	e.over()
@@ -169,6 +196,7 @@ func (e *netEngine) finish() {
 		e.measured.integrate(out.end)
 		e.measured.advance(out.end)
 	}
+	out.unfinished += e.unfinishedWaiting(out.end)
 	for i := range e.clients {
 		c := &e.clients[i]
 		if c.inFlight {
@@ -190,8 +218,11 @@ func (e *netEngine) satisfied() bool {
 	if e.measured.inFlight > 0 || !e.out.began {
 		return false
 	}
-	if e.draining || e.left == 0 {
+	if e.draining || e.open == nil && e.left == 0 {
 		return true
+	}
+	if e.open != nil {
+		return false
 	}
 	for i := range e.clients {
 		if e.clients[i].left != 0 {
@@ -262,7 +293,7 @@ func (e *netEngine) begin(c *netClient) bool {
 func (e *netEngine) end(c *netClient, class record.Class) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	end := ending{start: c.start, now: e.now(), class: class, delivered: c.written}
+	end := ending{start: c.start, sent: c.sent, now: e.now(), class: class, delivered: c.written}
 	if c.tally == e.measured {
 		end.first = !c.began
 		c.began = true
@@ -272,7 +303,7 @@ func (e *netEngine) end(c *netClient, class record.Class) {
 	c.inFlight = false
 	c.tally.end(end)
 	e.session.batch(c.batch[:], end, c.tally == e.warm)
-	if e.draining || c.tally == e.measured && (e.left == 0 || c.left == 0) {
+	if e.open == nil && (e.draining || c.tally == e.measured && (e.left == 0 || c.left == 0)) {
 		c.disconnect()
 	}
 }

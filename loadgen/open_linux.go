@@ -8,15 +8,6 @@ import (
 	"mslab/results/record"
 )
 
-const (
-	// dialWait is how long the connections to start with may take before the
-	// schedule begins without those that are missing.
-	dialWait = time.Second
-	// noticedPerTurn is how many requests are taken up before the answers that
-	// have arrived meanwhile get their turn.
-	noticedPerTurn = 64
-)
-
 // openLoop starts the requests of a worker when they come due, whatever the
 // server does. Its clients are connections: those without a request are idle,
 // longest idle first, or, without a socket, places for further ones.

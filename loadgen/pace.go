@@ -20,6 +20,12 @@ const (
 	// have been late somewhere.
 	hiccupAtEnd = 10 * time.Millisecond
 	hiccup      = 100 * time.Millisecond
+	// noticedPerTurn is how many requests are taken up before the answers that
+	// have arrived meanwhile get their turn.
+	noticedPerTurn = 64
+	// dialWait is how long the connections to start with may take before the
+	// schedule begins without those that are missing.
+	dialWait = time.Second
 	// trimEvery is how long a connection beyond those to start with stays idle at
 	// least before it is closed.
 	trimEvery = time.Second
