@@ -200,4 +200,3 @@ func (s *serviceTimes) record(e ending) {
 	}
 	_ = h.RecordValue(record.Clamp(e.now - e.sent)) // clamped to the range
 }
-

@@ -9,11 +9,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+	"unicode"
 
 	"mslab/results/record"
 )
@@ -33,26 +37,68 @@ func OpenRun(dir string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		r, err := readTrial(filepath.Join(dir, trialsDir, name))
-		if err != nil {
-			return nil, err
-		}
-		if err := run.belongs(r); err != nil {
-			return nil, fmt.Errorf("read run: %s: %w", filepath.Join(dir, trialsDir, name), err)
-		}
-		run.Trials = append(run.Trials, r)
+	if run.Trials, err = run.readTrials(names); err != nil {
+		return nil, err
 	}
 	return run, nil
 }
 
+// readTrials reads the trials on all cores, since most of the time goes into
+// their histograms; the result, and which error is told, do not depend on who
+// was faster.
+func (r *Run) readTrials(names []string) ([]*record.Record, error) {
+	trials, failed := make([]*record.Record, len(names)), make([]error, len(names))
+	var next atomic.Int64
+	var stop atomic.Bool
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		workers.Go(func() {
+			for !stop.Load() {
+				i := int(next.Add(1)) - 1
+				if i >= len(names) {
+					return
+				}
+				if trials[i], failed[i] = r.readTrial(filepath.Join(r.Dir, trialsDir, names[i])); failed[i] != nil {
+					stop.Store(true) // those before it are being read, and are waited for
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return nil, fmt.Errorf("read run: %w; without that file, moved elsewhere, the rest of the run can be read", err)
+		}
+	}
+	return trials, nil
+}
+
+func (r *Run) readTrial(path string) (*record.Record, error) {
+	trial, err := record.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.belongs(trial); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := trial.Check(); err != nil && trial.Verdict.Valid {
+		trial.Verdict.Valid = false
+		trial.Verdict.Reasons = append(trial.Verdict.Reasons, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return trial, nil
+}
+
+// maxRunBytes is the largest run.json that is read. A block's order takes about
+// 250 bytes, so that the 10,000 blocks that a scenario may ask for fit.
+const maxRunBytes = 16 << 20
+
 // readRun reads run.json alone.
 func readRun(dir string) (*Run, error) {
 	path := filepath.Join(dir, runFile)
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read run: %s has no %s; name a folder that `mslab run` wrote (`mslab results list` shows them): %w", dir, runFile, fs.ErrNotExist)
 	}
+	data, err := record.ReadFile(path, maxRunBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read run: %w", err)
 	}
@@ -92,9 +138,9 @@ func checkRunSchema(data []byte) error {
 	}
 	switch err := json.Unmarshal(data, &head); {
 	case len(bytes.TrimSpace(data)) == 0:
-		return errors.New("the file is empty")
+		return errors.New("the file is empty; what wrote it was stopped, so run it again")
 	case err != nil && strings.Contains(err.Error(), "unexpected end"):
-		return errors.New("the file is truncated: it ends inside the run")
+		return errors.New("the file is truncated: it ends inside the run; copy it again whole, or run it again")
 	case err != nil:
 		return fmt.Errorf("not a run: %w", err)
 	}
@@ -113,8 +159,28 @@ func checkRunSchema(data []byte) error {
 	return nil
 }
 
-// check finds what would make a table lie: names used twice, pairs of nobody.
+// A plan beyond these bounds would keep a comparison busy for hours: many times
+// what a scenario may ask for.
+const (
+	maxBlocks = 100_000
+	maxCells  = 10_000_000
+)
+
+// check finds what would make a table lie or never end: names used twice, pairs
+// of nobody, blocks without number.
 func (p *Plan) check() error {
+	names := []string{p.Scenario}
+	for _, s := range p.Subjects {
+		names = append(names, s.Name)
+	}
+	for _, a := range p.Arms {
+		names = append(names, a.Name)
+	}
+	for _, name := range names {
+		if strings.ContainsFunc(name, unicode.IsControl) {
+			return fmt.Errorf("the name %q holds control characters, which a terminal would obey", name)
+		}
+	}
 	subjects := map[string]bool{}
 	for _, s := range p.Subjects {
 		if s.Name == "" || subjects[s.Name] {
@@ -122,12 +188,18 @@ func (p *Plan) check() error {
 		}
 		subjects[s.Name] = true
 	}
-	arms := map[string]bool{}
+	arms, cells := map[string]bool{}, 0
 	for _, a := range p.Arms {
 		if a.Name == "" || arms[a.Name] {
 			return fmt.Errorf("arm %q has no name or one that is taken", a.Name)
 		}
 		arms[a.Name] = true
+		if a.Blocks < 0 || a.Slices < 0 || a.SliceS < 0 || a.Blocks > maxBlocks {
+			return fmt.Errorf("arm %q has %d blocks of %d slices of %v s; want 0 to %d blocks", a.Name, a.Blocks, a.Slices, a.SliceS, maxBlocks)
+		}
+		if cells += max(1, a.Blocks) * max(1, len(a.Loads)) * max(1, len(a.Pairs)); cells > maxCells {
+			return fmt.Errorf("the arms up to %q ask for more than %d comparisons of blocks", a.Name, maxCells)
+		}
 		for _, pair := range a.Pairs {
 			if !subjects[pair.A] || !subjects[pair.B] || pair.A == pair.B {
 				return fmt.Errorf("arm %q compares %q with %q, which are not two subjects of the run", a.Name, pair.B, pair.A)
@@ -149,14 +221,15 @@ func (r *Run) belongs(t *record.Record) error {
 	if _, ok := r.Plan.Subject(t.Subject.Name); !ok {
 		return fmt.Errorf("the run has no subject %q", t.Subject.Name)
 	}
-	if t.Block < 1 {
-		return fmt.Errorf("block %d; blocks count from 1", t.Block)
+	if t.Block < 1 || t.Block > maxBlocks {
+		return fmt.Errorf("block %d; blocks count from 1 to %d", t.Block, maxBlocks)
 	}
 	return nil
 }
 
 // trialNames lists the trials in order; temporary files of a killed run are
-// passed over.
+// passed over. What is named like a trial and is no file is listed too, so that
+// it is told of and not left out.
 func trialNames(dir string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, trialsDir))
 	if err != nil {
@@ -164,28 +237,11 @@ func trialNames(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if !e.IsDir() && strings.HasSuffix(e.Name(), ".json") && !strings.HasPrefix(e.Name(), ".") {
+		if strings.HasSuffix(e.Name(), ".json") && !strings.HasPrefix(e.Name(), ".") {
 			names = append(names, e.Name())
 		}
 	}
 	return names, nil
-}
-
-func readTrial(path string) (*record.Record, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read trial: %w", err)
-	}
-	defer f.Close()
-	r, err := record.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("read trial: %s: %w", path, err)
-	}
-	if err := r.Check(); err != nil && r.Verdict.Valid {
-		r.Verdict.Valid = false
-		r.Verdict.Reasons = append(r.Verdict.Reasons, strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
-	return r, nil
 }
 
 // Summary is one line of a list of runs.

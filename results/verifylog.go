@@ -82,10 +82,10 @@ func VerifyLog(ledger io.Reader, dataDir string) (LogReport, error) {
 		return LogReport{}, err
 	}
 	path := filepath.Join(dataDir, LogFile)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return LogReport{}, fmt.Errorf("verify log: %s has no %s; give the directory that the server got as --data: %w", dataDir, LogFile, fs.ErrNotExist)
 	}
+	f, err := record.OpenRegular(path)
 	if err != nil {
 		return LogReport{}, fmt.Errorf("verify log: %w", err)
 	}

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"mslab/results"
+	"mslab/results/record"
 )
 
 const logVerifySchema = "mslab.log.verify/v1"
@@ -51,9 +51,9 @@ lost. A lost batch is exit 1.`,
 }
 
 func verifyLog(w io.Writer, o logVerifyOptions) error {
-	ledger, err := os.Open(o.ledger)
+	ledger, err := record.OpenRegular(o.ledger)
 	if err != nil {
-		return fmt.Errorf("read ledger %s: %w", o.ledger, cause(err))
+		return fmt.Errorf("ledger: %w", err)
 	}
 	defer ledger.Close()
 	report, err := results.VerifyLog(ledger, o.data)

@@ -36,14 +36,9 @@ func openRecord(name string) (*record.Record, error) {
 	if info, err := os.Stat(name); err != nil || info.IsDir() {
 		return nil, nil
 	}
-	file, err := os.Open(name)
+	r, err := record.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, cause(err))
-	}
-	defer file.Close()
-	r, err := record.Read(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("read record %s: %w", name, err)

@@ -50,6 +50,86 @@ func checkService(r *Record, fail func(format string, args ...any)) {
 	}
 }
 
+// checkShape refuses what cannot be added up: negative counts and times, a class
+// without its histogram, a histogram that is not the one described.
+func (r *Record) checkShape() error {
+	c := r.Counts
+	for name, n := range map[string]int64{
+		"sent": c.Sent, "answered": c.Answered, "ok": c.OK, "failed": c.Failed, "in_flight": c.InFlight, "in_doubt": c.InDoubt,
+		"within_deadline": c.WithinDeadline, "connects": c.Connects, "starved_clients": c.Starved,
+	} {
+		if n < 0 {
+			return fmt.Errorf("counts.%s is %d, and a count is not negative", name, n)
+		}
+	}
+	for name, v := range map[string]float64{
+		"load.duration_s": r.Load.DurationS, "rps.ok": r.RPS.OK, "rps.total": r.RPS.Total, "client.cpu_ns_per_request": r.Client.CPUPerRequest,
+	} {
+		if v < 0 {
+			return fmt.Errorf("%s is %v, and cannot be negative", name, v)
+		}
+	}
+	if s := r.Server; s != nil && (s.CPUPerRequest < 0 || s.CPUNS < 0) {
+		return fmt.Errorf("server.cpu_ns is %d, %v a request, and cannot be negative", s.CPUNS, s.CPUPerRequest)
+	}
+	for i, s := range r.Slices {
+		if s.CPUPerRequest < 0 || s.RPSOK < 0 || s.Sent < 0 || s.OK < 0 || s.DurationS < 0 {
+			return fmt.Errorf("slice %d has a negative figure", i+1)
+		}
+	}
+	for _, s := range r.Series {
+		if s.T < 0 || s.OK < 0 || s.Failed < 0 || s.P50 < 0 || s.P99 < 0 {
+			return fmt.Errorf("second %d of the series has a negative figure", s.T)
+		}
+	}
+	for name, l := range map[string]*Latency{"latency": &r.Latency, "service_latency": r.Service, "first_request_latency": r.FirstWait} {
+		if l == nil {
+			continue
+		}
+		if err := l.check(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// check holds the description of a histogram against the histogram, and those
+// of the classes likewise.
+func (l *Latency) check() error {
+	if err := l.checkOne(); err != nil {
+		return err
+	}
+	for class, of := range l.ByClass {
+		switch {
+		case of == nil:
+			return fmt.Errorf("class %s has no histogram", class)
+		case len(of.ByClass) > 0:
+			return fmt.Errorf("class %s is split into classes once more", class)
+		}
+		if err := of.checkOne(); err != nil {
+			return fmt.Errorf("class %s: %w", class, err)
+		}
+	}
+	return nil
+}
+
+func (l *Latency) checkOne() error {
+	if l.Count < 0 || l.Mean < 0 || l.P50 < 0 || l.P90 < l.P50 || l.P99 < l.P90 || l.P999 < l.P99 || l.Max < l.P999 {
+		return fmt.Errorf("the percentiles of %d requests do not rise from 0: p50 %d, p90 %d, p99 %d, p99.9 %d, max %d", l.Count, l.P50, l.P90, l.P99, l.P999, l.Max)
+	}
+	if l.HDR == "" && l.Count == 0 {
+		return nil // nothing was measured
+	}
+	h, err := l.Histogram()
+	if err != nil {
+		return err
+	}
+	if p50, p99 := h.ValueAtPercentile(50), h.ValueAtPercentile(99); l.Count > 0 && (p50 != l.P50 || p99 != l.P99) {
+		return fmt.Errorf("the histogram's p50 and p99 are %d and %d ns, the record says %d and %d", p50, p99, l.P50, l.P99)
+	}
+	return nil
+}
+
 // Check verifies the identities of the accounting and names every one that
 // does not hold.
 func (r *Record) Check() error {

@@ -14,25 +14,56 @@ import (
 
 const schemaPrefix = "mslab.result/v"
 
+// MaxBytes is the largest record that is read. A second of the series takes
+// about 115 bytes, so that three days of load fit; whatever is larger is no
+// record, and reading it would only fill the memory.
+const MaxBytes = 32 << 20
+
+// Open reads the record in the file at path, as ReadFile and Read do. The error
+// names the file.
+func Open(path string) (*Record, error) {
+	data, err := ReadFile(path, MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("read record %s: %w", path, err)
+	}
+	return r, nil
+}
+
 // Read decodes one record and refuses what this version would not understand
 // in full: unknown keys, other schemas, newer versions, torn files, anything
-// after the record.
+// after the record, more than MaxBytes, and what no generator writes: negative
+// counts, a class without its histogram, a histogram that is not the one that
+// the record describes. Identities of the accounting are left to Check.
 func Read(r io.Reader) (*Record, error) {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read record: %w", err)
+	data, err := readAll(r, MaxBytes)
+	if err == nil {
+		var rec *Record
+		if rec, err = decode(data); err == nil {
+			return rec, nil
+		}
 	}
+	return nil, fmt.Errorf("read record: %w", err)
+}
+
+func decode(data []byte) (*Record, error) {
 	if err := checkSchema(data); err != nil {
-		return nil, fmt.Errorf("read record: %w", err)
+		return nil, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var rec Record
 	if err := dec.Decode(&rec); err != nil {
-		return nil, fmt.Errorf("read record: %w", err)
+		return nil, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("read record: more data follows the record; one file holds one record")
+		return nil, errors.New("more data follows the record; one file holds one record")
+	}
+	if err := rec.checkShape(); err != nil {
+		return nil, err
 	}
 	return &rec, nil
 }
@@ -47,13 +78,13 @@ func checkSchema(data []byte) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF):
-		return errors.New("the file is empty")
+		return errors.New("the file is empty; what wrote it was stopped, so measure again")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the file is truncated: it ends inside the record")
+		return errors.New("the file is truncated: it ends inside the record; copy it again whole, or measure again")
 	case errors.As(err, &syntax):
 		return fmt.Errorf("not JSON at byte %d: %w", syntax.Offset, err)
 	case err != nil, head.Schema == nil:
-		return errors.New("not an mslab record: it has no schema")
+		return errors.New("not an mslab record: it has no schema; name a file that mslab load -o wrote")
 	}
 	version, ours := strings.CutPrefix(*head.Schema, schemaPrefix)
 	if !ours {

@@ -1,8 +1,13 @@
 package record
 
 import (
+	"compress/zlib"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -57,11 +62,53 @@ func (l Latency) Histogram() (*hdrhistogram.Histogram, error) {
 	if l.HDR == "" {
 		return nil, errors.New("decode latency histogram: the hdr field is empty")
 	}
+	if err := checkRange(l.HDR); err != nil {
+		return nil, fmt.Errorf("decode latency histogram: %w", err)
+	}
 	h, err := hdrhistogram.Decode([]byte(l.HDR))
 	if err != nil {
 		return nil, fmt.Errorf("decode latency histogram: %w", err)
 	}
+	if n := h.TotalCount(); n != l.Count {
+		return nil, fmt.Errorf("decode latency histogram: it holds %d requests, the record says %d", n, l.Count)
+	}
 	return h, nil
+}
+
+// The header of the V2 encoding, inflated: cookie, length of the payload,
+// normalizing offset, significant digits (int32 each), lowest and highest value
+// (int64 each), conversion ratio (float64), all big endian
+// (HdrHistogram's AbstractHistogram.java).
+const (
+	hdrOuterHeader = 8 // cookie and length of what is compressed
+	hdrHeader      = 40
+	hdrDigitsAt    = 12
+	hdrLowestAt    = 16
+	hdrHighestAt   = 24
+)
+
+// checkRange refuses a histogram of another range or precision than records
+// use, before memory is taken for it: one line of base64 can ask for 50 MB.
+func checkRange(encoded string) error {
+	compressed := base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded))
+	if _, err := io.CopyN(io.Discard, compressed, hdrOuterHeader); err != nil {
+		return fmt.Errorf("no HDR histogram: %w", err)
+	}
+	inflated, err := zlib.NewReader(compressed)
+	if err != nil {
+		return fmt.Errorf("no HDR histogram: %w", err)
+	}
+	defer inflated.Close()
+	var head [hdrHeader]byte
+	if _, err := io.ReadFull(inflated, head[:]); err != nil {
+		return fmt.Errorf("no HDR histogram: %w", err)
+	}
+	digits := binary.BigEndian.Uint32(head[hdrDigitsAt:])
+	lowest, highest := binary.BigEndian.Uint64(head[hdrLowestAt:]), binary.BigEndian.Uint64(head[hdrHighestAt:])
+	if digits != SignificantDigits || lowest != uint64(Shortest) || highest != uint64(Longest) {
+		return fmt.Errorf("it counts %d to %d ns with %d digits; records count %d to %d with %d", lowest, highest, digits, int64(Shortest), int64(Longest), SignificantDigits)
+	}
+	return nil
 }
 
 // mergeLatency adds up histograms and the ones by class.
