@@ -18,7 +18,12 @@ import (
 //	benchstat -col /phase -filter '/arm:isolated' FILE
 //
 // Subjects are told apart by phase=N where each has a phase of its own, else by
-// subject=NAME. The count is that of OK requests. Trials that are not valid are
+// subject=NAME. Of two runs that were joined, the same benchmark stands under
+// "run: base" and under "run: candidate":
+//
+//	benchstat -col run FILE
+//
+// The count is that of OK requests. Trials that are not valid are
 // left out, rates and latencies of those that are not comparable too. Benchstat
 // does not know of blocks: it is for export, the decision is Compare's.
 func RenderBenchstat(w io.Writer, run *Run) error {
@@ -28,21 +33,42 @@ func RenderBenchstat(w io.Writer, run *Run) error {
 		fmt.Fprintf(out, "cpu: %s\n", run.Environment.CPU)
 	}
 	fmt.Fprint(out, "Unit server-cpu-ns/req better=lower\nUnit rps-ok better=higher\nUnit p50-ns better=lower\nUnit p99-ns better=lower\n\n")
+	sides := []string{""}
+	if run.joined {
+		sides = []string{baseSuffix, candidateSuffix}
+	}
+	for _, side := range sides {
+		if side != "" {
+			fmt.Fprintf(out, "run: %s\n\n", strings.Trim(side, " ()"))
+		}
+		benchLines(out, run, side)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("render benchmark format: %w", err)
+	}
+	return nil
+}
+
+// benchLines prints the trials of the subjects whose names end in side, without
+// it.
+func benchLines(out io.Writer, run *Run, side string) {
 	trials, byPhase := indexTrials(run), phasesAreUnique(run.Plan)
 	for _, arm := range run.Plan.Arms {
 		for load := range max(1, len(arm.Loads)) {
 			for _, subject := range run.Plan.SubjectsOf(arm) {
-				name := benchName(arm, subject, loadOf(arm, load), byPhase)
+				own, ok := strings.CutSuffix(subject.Name, side)
+				if !ok {
+					continue
+				}
+				called := subject
+				called.Name = own
+				name := benchName(arm, called, loadOf(arm, load), byPhase)
 				for _, r := range trials.trials(arm, subject.Name, load) {
 					benchLine(out, name, r)
 				}
 			}
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("render benchmark format: %w", err)
-	}
-	return nil
 }
 
 func phasesAreUnique(p Plan) bool {

@@ -88,6 +88,15 @@ type Comparison struct {
 type Comparisons struct {
 	Schema string       `json:"schema"`
 	Pairs  []Comparison `json:"pairs"`
+	// Percentiles are those of latency over all requests, where they were asked
+	// for.
+	Percentiles []PercentileComparison `json:"percentiles,omitempty"`
+	// Differences are those of two runs' circumstances. Forced says that they
+	// were compared all the same.
+	Differences []Difference `json:"differences,omitempty"`
+	Forced      bool         `json:"forced,omitempty"`
+	// Notes say what the comparison cannot claim.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Change is the ratio as a signed percentage, "+3.1 %".

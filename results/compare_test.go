@@ -139,7 +139,7 @@ func TestCompareWithoutData(t *testing.T) {
 	if got.Verdict != TooFew || got.Blocks != 0 || len(got.LeftOut) != 8 {
 		t.Errorf("%+v; want too few to tell, no blocks, eight reasons", got)
 	}
-	data, err := json.Marshal(Comparisons{CompareSchema, []Comparison{got}})
+	data, err := json.Marshal(Comparisons{Schema: CompareSchema, Pairs: []Comparison{got}})
 	if err != nil || !strings.Contains(string(data), `"ratio":null,"ci_low":null,"ci_high":null`) {
 		t.Errorf("JSON %s, error %v; want nulls", data, err)
 	}

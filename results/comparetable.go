@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func (c Comparison) place() string {
 }
 
 func compareTable(title string, comparisons []Comparison) Table {
-	t := Table{Title: title, Columns: []Column{
+	columns := []Column{
 		{Key: "b", Title: "subject", Left: true},
 		{Key: "a", Title: "against", Left: true},
 		{Key: "change", Title: "change", Unit: "fraction"},
@@ -43,12 +44,18 @@ func compareTable(title string, comparisons []Comparison) Table {
 		{Key: "p", Title: "p"},
 		{Key: "min_detectable", Title: "MDE", Unit: "fraction"},
 		{Key: "blocks", Title: "n"},
-	}}
+	}
+	skip := 0
+	twins := !slices.ContainsFunc(comparisons, func(c Comparison) bool { _, ok := twin(c.A, c.B); return !ok })
+	if twins {
+		title, skip = title+", candidate against base", 1 // the second column would repeat the first
+	}
 	places := map[string]bool{}
 	for _, c := range comparisons {
 		places[c.place()] = true
 	}
 	several := len(places) > 1
+	t := Table{Title: title, Columns: slices.Delete(columns, 1, 1+skip)}
 	if several {
 		t.Columns = append([]Column{{Key: "arm", Title: "arm", Left: true}}, t.Columns...)
 	} else if len(comparisons) > 0 && comparisons[0].Arm != "" {
@@ -57,6 +64,9 @@ func compareTable(title string, comparisons []Comparison) Table {
 	tested := 0
 	for _, c := range comparisons {
 		row := c.row()
+		if name, ok := twin(c.A, c.B); ok && twins {
+			row = append([]Cell{TextCell(name)}, row[2:]...)
+		}
 		if several {
 			row = append([]Cell{TextCell(c.place())}, row...)
 		}
@@ -67,10 +77,17 @@ func compareTable(title string, comparisons []Comparison) Table {
 		}
 	}
 	if tested > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("min effect %s; p by sign-flip permutation over n blocks, Holm over %d pairs; the MDE is found with a chance of 90 %%; ~ is no significant difference.",
+		t.Notes = append(t.Notes, fmt.Sprintf("min effect %s; p by sign-flip permutation over n blocks, Holm over %d pairs; an interval is its row's own; the MDE is found with a chance of 90 %%; ~ is no significant difference.",
 			percent(comparisons[0].MinEffect), tested))
 	}
 	return t
+}
+
+// twin is the name of a subject that is compared with itself in another run.
+func twin(a, b string) (name string, ok bool) {
+	name, ok = strings.CutSuffix(a, baseSuffix)
+	of, too := strings.CutSuffix(b, candidateSuffix)
+	return name, ok && too && name == of
 }
 
 func (c Comparison) cannotShow() bool {
@@ -79,16 +96,33 @@ func (c Comparison) cannotShow() bool {
 
 func (c Comparison) row() []Cell {
 	return []Cell{
-		TextCell(c.B), TextCell(c.A), changeCell(c, true), intervalCell(c, true),
+		TextCell(c.B), TextCell(c.A), c.changeCell(), intervalCell(c, true),
 		FigureCell(float64(c.P), formatP),
-		FigureCell(float64(c.MinDetectable), func(v float64) string {
-			if math.IsNaN(v) {
-				return dash
-			}
-			return percent(v)
-		}),
+		FigureCell(float64(c.MinDetectable), formatEffect),
 		FigureCell(float64(c.Blocks), formatCount),
 	}
+}
+
+// changeCell shows the ratio of too few blocks too: this table says how many
+// there are, and its notes how many are needed.
+func (c Comparison) changeCell() Cell {
+	if c.Verdict == TooFew && !math.IsNaN(float64(c.Ratio)) {
+		return Cell{Text: c.Change() + " (too few)", Value: float64(c.Ratio) - 1}
+	}
+	return changeCell(c, true)
+}
+
+// formatEffect prints a minimum detectable effect. Of two or three blocks it may
+// have many digits, all of which say that nothing can be detected.
+func formatEffect(v float64) string {
+	const most = 9.99
+	switch {
+	case math.IsNaN(v):
+		return dash
+	case v > most:
+		return ">" + percent(most)
+	}
+	return percent(v)
 }
 
 // notes are what the row cannot hold.
@@ -123,12 +157,18 @@ func formatP(p float64) string {
 
 // RenderComparisons prints comparisons as the document {schema, pairs}.
 func RenderComparisons(w io.Writer, comparisons []Comparison) error {
-	if comparisons == nil {
-		comparisons = []Comparison{}
+	return Comparisons{Pairs: comparisons}.Render(w)
+}
+
+// Render prints the document with its schema.
+func (doc Comparisons) Render(w io.Writer) error {
+	doc.Schema = CompareSchema
+	if doc.Pairs == nil {
+		doc.Pairs = []Comparison{}
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(Comparisons{CompareSchema, comparisons}); err != nil {
+	if err := enc.Encode(doc); err != nil {
 		return fmt.Errorf("render comparisons: %w", err)
 	}
 	return nil

@@ -2,7 +2,10 @@ package results
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
+	"strings"
 
 	"mslab/results/record"
 )
@@ -25,8 +28,12 @@ func RunOf(r *record.Record) *Run {
 		Plan: Plan{Scenario: "load", Subjects: []SubjectPlan{{Subject: own.Subject}}, Seed: r.Load.Seed,
 			Arms: []ArmPlan{{Name: "load", Ranked: true, Loads: []record.Load{r.Load}, Blocks: 1, Slices: 1}}},
 		Trials: []*record.Record{&own},
+		ofLoad: true,
 	}
 }
+
+// OfLoad says whether the run is the record of one load, by RunOf.
+func (r *Run) OfLoad() bool { return r.ofLoad }
 
 // Join makes one run of two, in which each subject of both is compared with
 // itself: candidate against base. Blocks are paired by number and were not
@@ -35,7 +42,7 @@ func RunOf(r *record.Record) *Run {
 // are taken; two runs of one subject each are compared whatever the names. The
 // error says what the two do not share.
 func Join(base, candidate *Run) (*Run, error) {
-	joined := &Run{Schema: RunSchema, Tool: candidate.Tool, Started: candidate.Started,
+	joined := &Run{Schema: RunSchema, joined: true, Tool: candidate.Tool, Started: candidate.Started,
 		Incomplete: base.Incomplete || candidate.Incomplete, Environment: candidate.Environment,
 		Plan: Plan{Scenario: candidate.Plan.Scenario, Seed: candidate.Plan.Seed,
 			MinEffect: candidate.Plan.MinEffect, MinEffectFrom: candidate.Plan.MinEffectFrom},
@@ -98,25 +105,77 @@ func sameLoads(a, b ArmPlan) bool {
 	return slices.EqualFunc(a.Loads, b.Loads, func(x, y record.Load) bool { return keyOf(x) == keyOf(y) })
 }
 
-// joinNotes say what a comparison of two runs cannot claim, and what else
-// differs between them.
+// joinNotes say what is in no table of two runs: what the comparison
+// cannot claim, and what else differs.
 func joinNotes(base, candidate *Run) []string {
-	notes := []string{"The two were not interleaved: a machine that changed its speed between them (17-30 % was measured) cannot be told from a change of the server. Play both in one run to tell."}
-	a, b := base.Environment, candidate.Environment
-	if a == nil || b == nil {
-		return append(notes, "The environment of at least one of the two is not known.")
+	notes := []string{"The two were not interleaved: a machine that changed its speed between them (17-30 % was measured) cannot be told from a change of the server. Play both in one run to tell: mslab run --subject base=... --subject candidate=..."}
+	if base.ofLoad && candidate.ofLoad {
+		notes = append(notes, "Each is one load without blocks: nothing tells a difference from chance, so the ratios stand alone. The seconds of a load are no blocks: each resembles the one before it.")
 	}
-	for _, d := range []struct{ what, a, b string }{
-		{"kernel", a.Kernel, b.Kernel}, {"CPU", a.CPU, b.CPU}, {"cores", fmt.Sprint(a.Cores), fmt.Sprint(b.Cores)},
-		{"Go", a.Go, b.Go}, {"pinning", a.Pinning, b.Pinning}, {"sandbox", a.Sandbox, b.Sandbox},
-		{"governor", a.Governor, b.Governor}, {"cgroup", a.Cgroup, b.Cgroup},
-	} {
-		if d.a != d.b {
-			notes = append(notes, fmt.Sprintf("The environments differ: %s %q in the base, %q in the candidate.", d.what, d.a, d.b))
+	for _, side := range []struct {
+		name string
+		run  *Run
+	}{{"base", base}, {"candidate", candidate}} {
+		if side.run.Incomplete {
+			notes = append(notes, fmt.Sprintf("The %s was interrupted: what it has measured is compared.", side.name))
 		}
 	}
-	if a.CalibrationNS > 0 && b.CalibrationNS > 0 {
-		notes = append(notes, fmt.Sprintf("Socket work took %s a round in the base, %s in the candidate.", FormatNS(a.CalibrationNS), FormatNS(b.CalibrationNS)))
+	if differences := Unlike(base, candidate); len(differences) > 0 {
+		notes = append(notes, "Their circumstances differ, so that a difference may be of these: "+Listed(differences)+".")
+	}
+	notes = append(notes, subjectChanges(base, candidate)...)
+	return append(notes, calibrationNotes(base, candidate)...)
+}
+
+// subjectChanges say what was changed on purpose, as far as the plans tell.
+func subjectChanges(base, candidate *Run) []string {
+	var notes []string
+	for _, arm := range candidate.Plan.Arms {
+		other, ok := base.Plan.Arm(arm.Name)
+		switch {
+		case !ok:
+			notes = append(notes, fmt.Sprintf("Arm %s is in the candidate alone.", arm.Name))
+		case !maps.Equal(arm.Overrides, other.Overrides):
+			notes = append(notes, fmt.Sprintf("Arm %s plays %s in the base, %s in the candidate.", arm.Name, overridesText(other.Overrides), overridesText(arm.Overrides)))
+		}
+	}
+	for _, arm := range base.Plan.Arms {
+		if _, ok := candidate.Plan.Arm(arm.Name); !ok {
+			notes = append(notes, fmt.Sprintf("Arm %s is in the base alone.", arm.Name))
+		}
+	}
+	if a, b := base.Tool, candidate.Tool; a != b {
+		notes = append(notes, fmt.Sprintf("They were made by mslab %s (%s) and %s (%s); the generator is part of it.", a.Version, a.Commit, b.Version, b.Commit))
 	}
 	return notes
+}
+
+func overridesText(overrides map[string]string) string {
+	if len(overrides) == 0 {
+		return "no overrides"
+	}
+	words := make([]string, 0, len(overrides))
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		words = append(words, name+" "+overrides[name])
+	}
+	return strings.Join(words, ", ")
+}
+
+func calibrationNotes(base, candidate *Run) []string {
+	a, b := base.calibration(), candidate.calibration()
+	if a <= 0 || b <= 0 {
+		return nil
+	}
+	note := fmt.Sprintf("Socket work took %s a round in the base, %s in the candidate", FormatNS(a), FormatNS(b))
+	if apart := math.Max(a, b)/math.Min(a, b) - 1; apart >= 0.005 {
+		note += fmt.Sprintf(", %s apart: an effect of that size may be the machine's", percent(apart))
+	}
+	return []string{note + "."}
+}
+
+func (r *Run) calibration() float64 {
+	if r.Environment == nil {
+		return 0
+	}
+	return r.Environment.CalibrationNS
 }

@@ -214,7 +214,11 @@ func (c PercentileComparison) samePair(o PercentileComparison) bool {
 func percentileTable(rows []PercentileComparison) Table {
 	first := rows[0]
 	where := Comparison{Arm: first.Arm, Load: first.Load}.place()
-	t := Table{Title: fmt.Sprintf("latency of %s against %s", first.B, first.A), Columns: []Column{
+	title := fmt.Sprintf("latency of %s against %s", first.B, first.A)
+	if name, ok := twin(first.A, first.B); ok {
+		title = fmt.Sprintf("latency of %s, candidate against base", name)
+	}
+	t := Table{Title: title, Columns: []Column{
 		{Key: "percentile", Title: "of all requests", Left: true},
 		{Key: "a", Title: columnTitle(first.A), Unit: "ns"},
 		{Key: "b", Title: columnTitle(first.B), Unit: "ns"},
@@ -231,7 +235,7 @@ func percentileTable(rows []PercentileComparison) Table {
 			TextCell(c.title), FigureCell(float64(c.ANS), FormatNS), FigureCell(float64(c.BNS), FormatNS),
 			{Text: c.Change(), Value: float64(c.Ratio) - 1},
 			intervalCell(Comparison{CILow: c.CILow, CIHigh: c.CIHigh}, true),
-			TextCell(string(c.Verdict)),
+			TextCell(c.verdictText()),
 		})
 		if c.Doubt != "" {
 			doubts = append(doubts, c.title+" "+c.Doubt)
@@ -243,6 +247,13 @@ func percentileTable(rows []PercentileComparison) Table {
 		t.Notes = append(t.Notes, strings.Join(doubts, "; ")+". The rule decides.")
 	}
 	return t
+}
+
+func (c PercentileComparison) verdictText() string {
+	if c.Verdict == TooFew {
+		return "too few"
+	}
+	return string(c.Verdict)
 }
 
 // columnTitle is a subject's name, cut where a table would be too wide.

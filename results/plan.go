@@ -109,6 +109,9 @@ type Run struct {
 
 	Dir    string           `json:"-"` // where it was read from
 	Trials []*record.Record `json:"-"` // in the order of their names
+
+	ofLoad bool // one load, by RunOf
+	joined bool // two runs, by Join
 }
 
 // Arm returns the arm called name.

@@ -16,6 +16,7 @@ type compareOptions struct {
 	json      bool
 	minEffect string
 	metrics   []string
+	force     bool
 }
 
 var compareFormats = []string{formatTable, formatMarkdown, formatCSV, formatJSON, formatBenchstat}
@@ -28,15 +29,19 @@ func newCompareCommand() *cobra.Command {
 		Long: `compare applies one decision rule to each pair of subjects that a run compared:
 a sign-flip permutation test over its blocks, corrected for the number of
 pairs. A difference that is not significant prints ~, which is not the same as
-none.
+none. Below, the latency percentiles of all requests together, with intervals of
+their own; what is a difference the rule says there too.
 
 RUN is the folder that mslab run wrote, or its name in mslab results list. A
 metric is a path in the record, such as server.cpu_ns_per_request. Without RUN
 it is the newest one that compares anything: your own, else the reference.
 
 BASE and CANDIDATE are two runs, or two files of mslab load -o; each subject is
-compared with itself, and a regression is exit 4. They were not interleaved, so
-that the machine's changes between them look like changes of the code.`,
+compared with itself, and a regression in one of the metrics is exit 4. They were
+not interleaved, so that the machine's changes between them look like changes of
+the code. Two runs whose kernel, CPU, settings, load or calibration differ are
+not compared (exit 1) unless --force is given. Two loads have no blocks: their
+ratios are shown, and no verdict.`,
 		Args: wantArgs(0, 2, "one run, or a base and a candidate"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return compare(cmd, o, args)
@@ -47,7 +52,9 @@ that the machine's changes between them look like changes of the code.`,
 	}
 	addFormatFlags(cmd, &o.format, &o.json, compareFormats...)
 	cmd.Flags().StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: the run's own)")
-	cmd.Flags().StringSliceVar(&o.metrics, "metric", []string{results.MetricCPU, results.MetricRPS, results.MetricP99}, "metrics to compare")
+	cmd.Flags().StringSliceVar(&o.metrics, "metric", []string{results.MetricCPU, results.MetricRPS, results.MetricP99},
+		"metrics to compare; \""+results.PercentilePath+"\" is the table of percentiles")
+	cmd.Flags().BoolVar(&o.force, "force", false, "compare two runs although their circumstances differ, and say so")
 	return cmd
 }
 
@@ -65,48 +72,91 @@ func compare(cmd *cobra.Command, o compareOptions, names []string) error {
 			return err
 		}
 	}
-	run, err := openCompared(cmd.ErrOrStderr(), names)
+	metrics, percentiles, err := chosenMetrics(cmd, o.metrics)
+	if err != nil {
+		return err
+	}
+	c, err := openCompared(cmd.ErrOrStderr(), names, o.force)
 	if err != nil {
 		return err
 	}
 	if minEffect == runsOwn {
-		minEffect = run.Plan.MinEffect
-		if run.Plan.MinEffectFrom == "" { // two loads, which nobody planned as a run
+		minEffect = c.run.Plan.MinEffect
+		if c.run.Plan.MinEffectFrom == "" { // two loads, which nobody planned as a run
 			minEffect, _ = defaultMinEffect(results.WorkingHome().Runs)
 		}
 	}
 	if o.format == formatBenchstat {
-		return results.RenderBenchstat(cmd.OutOrStdout(), run)
+		c.sayOn(cmd.ErrOrStderr())
+		return results.RenderBenchstat(cmd.OutOrStdout(), c.run)
 	}
-	comparisons, err := compareAll(run, o.metrics, minEffect)
-	if err != nil {
+	if err := c.compare(metrics, percentiles, minEffect); err != nil {
 		return err
 	}
-	if err := printComparisons(cmd.OutOrStdout(), cmd.ErrOrStderr(), o.format, run, comparisons, len(names) == 2); err != nil {
+	if err := c.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), o.format); err != nil {
 		return err
 	}
-	if len(names) == 2 {
-		return regression(comparisons)
+	if c.joined {
+		return regression(c.doc.Pairs)
 	}
 	return nil
 }
 
+// manyPairs is from how many pairs on the percentiles, a table a pair, are left
+// to those who ask for them.
+const manyPairs = 5
+
+type percentilesWanted int
+
+const (
+	percentilesNo percentilesWanted = iota
+	percentilesOfFew
+	percentilesYes
+)
+
+// chosenMetrics tells the word for the percentiles from the metrics.
+func chosenMetrics(cmd *cobra.Command, words []string) (metrics []string, percentiles percentilesWanted, err error) {
+	if !cmd.Flags().Changed("metric") {
+		percentiles = percentilesOfFew
+	}
+	for _, word := range words {
+		if word == results.PercentilePath {
+			percentiles = percentilesYes
+		} else {
+			metrics = append(metrics, word)
+		}
+	}
+	if len(metrics) == 0 && percentiles == percentilesNo {
+		return nil, percentilesNo, usagef("--metric: names no metric; the default is %s, %s and %s", results.MetricCPU, results.MetricRPS, results.MetricP99)
+	}
+	return metrics, percentiles, nil
+}
+
+// compared is what compare was asked about, and what came of it.
+type compared struct {
+	run    *results.Run
+	joined bool // of two
+	doc    results.Comparisons
+	tables []results.Table
+}
+
 // openCompared reads the run, or joins base and candidate. Which run it takes
 // where none is named it says on stderr.
-func openCompared(stderr io.Writer, names []string) (*results.Run, error) {
-	if len(names) == 0 {
+func openCompared(stderr io.Writer, names []string, force bool) (*compared, error) {
+	switch len(names) {
+	case 0:
 		run, err := newestCompared()
 		if err == nil {
 			_, err = fmt.Fprintf(stderr, "%s\n\n", results.Wrap(fmt.Sprintf("Run %s, of %s, is the newest that compares anything.",
 				run.Dir, run.Started.UTC().Format("2006-01-02 15:04 UTC"))))
 		}
-		return run, err
-	}
-	if len(names) == 1 {
+		return &compared{run: run}, err
+	case 1:
 		if info, err := os.Stat(names[0]); err == nil && !info.IsDir() {
 			return nil, usagef("compare %s: it is a file; give a run folder, or a base and a candidate", names[0])
 		}
-		return openRun(names[0])
+		run, err := openRun(names[0])
+		return &compared{run: run}, err
 	}
 	base, err := openResult(names[0])
 	if err != nil {
@@ -116,7 +166,33 @@ func openCompared(stderr io.Writer, names []string) (*results.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return results.Join(base, candidate)
+	return join(names, base, candidate, force)
+}
+
+// join makes one run of two, unless they are unlike. Two loads may be: nothing
+// is decided of them.
+func join(names []string, base, candidate *results.Run, force bool) (*compared, error) {
+	if base.OfLoad() != candidate.OfLoad() {
+		load, run := names[0], names[1]
+		if candidate.OfLoad() {
+			load, run = run, load
+		}
+		return nil, usagef("compare: %s is the record of one load and %s a run of blocks; compare two runs, or two files of mslab load -o", load, run)
+	}
+	differences := results.Unlike(base, candidate)
+	refuse := len(differences) > 0 && !base.OfLoad()
+	if refuse && !force {
+		return nil, fmt.Errorf("compare %s with %s: their circumstances differ, so that a difference would say nothing of the server: %s; play them alike, or compare them all the same with --force",
+			names[1], names[0], results.Listed(differences))
+	}
+	run, err := results.Join(base, candidate)
+	if err != nil {
+		return nil, err
+	}
+	if refuse {
+		run.Notes = append([]string{"Forced: compared by --force, although circumstances differ."}, run.Notes...)
+	}
+	return &compared{run: run, joined: true, doc: results.Comparisons{Differences: differences, Forced: refuse, Notes: run.Notes}}, nil
 }
 
 // newestCompared is the newest run whose plan compares subjects and of which
@@ -130,38 +206,56 @@ func newestCompared() (*results.Run, error) {
 	return nil, usagef("compare: no run compares anything yet; mslab run first-look makes one, mslab run --phases 5,7 a smaller one")
 }
 
-func compareAll(run *results.Run, metrics []string, minEffect float64) ([]results.Comparison, error) {
-	pairs := run.Pairs()
+func (c *compared) compare(metrics []string, percentiles percentilesWanted, minEffect float64) error {
+	pairs := c.run.Pairs()
 	if len(pairs) == 0 {
-		return nil, fmt.Errorf("compare %s: the run has no pairs that are ranked; mslab results show %s prints what it has", run.Dir, run.Dir)
+		return fmt.Errorf("compare %s: the run has no pairs that are ranked; mslab results show %s prints what it has", c.run.Dir, c.run.Dir)
 	}
-	var all []results.Comparison
 	for _, metric := range metrics {
-		comparisons, err := results.Compare(run, metric, pairs, minEffect)
+		comparisons, err := results.Compare(c.run, metric, pairs, minEffect)
 		if err != nil {
-			return nil, usage(err) // of the metric's name only
+			return usage(err) // of the metric's name only
 		}
-		all = append(all, comparisons...)
+		c.doc.Pairs = append(c.doc.Pairs, comparisons...)
 	}
-	return all, nil
+	c.tables = results.CompareTables(c.doc.Pairs)
+	few := len(pairs) < manyPairs
+	if percentiles == percentilesYes || percentiles == percentilesOfFew && few {
+		var err error
+		if c.doc.Percentiles, err = results.ComparePercentiles(c.run, pairs, minEffect); err != nil {
+			return err
+		}
+		c.tables = append(c.tables, results.PercentileTables(c.doc.Percentiles)...)
+	}
+	if percentiles == percentilesOfFew && !few {
+		last := &c.tables[len(c.tables)-1]
+		last.Notes = append(last.Notes, "The percentiles of each pair, a table a pair: --metric "+results.PercentilePath+".")
+	}
+	return nil
 }
 
-// printComparisons prints the comparisons, and of two joined runs what they
-// cannot claim: below the tables, or on stderr where the output is for programs.
-func printComparisons(stdout, stderr io.Writer, format string, run *results.Run, comparisons []results.Comparison, joined bool) error {
-	tables := results.CompareTables(comparisons)
-	if joined && (format == formatJSON || format == formatCSV) {
-		for _, note := range run.Notes {
-			fmt.Fprintln(stderr, note)
-		}
-	} else if joined {
-		last := &tables[len(tables)-1]
-		last.Notes = append(last.Notes, run.Notes...)
+// print prints the comparisons, and of two joined runs what they cannot claim:
+// below the tables, in the document, and on stderr where the output is for
+// programs.
+func (c *compared) print(stdout, stderr io.Writer, format string) error {
+	if format == formatJSON || format == formatCSV {
+		c.sayOn(stderr)
+	} else if c.joined && len(c.tables) > 0 {
+		last := &c.tables[len(c.tables)-1]
+		last.Notes = append(last.Notes, c.run.Notes...)
 	}
 	if format == formatJSON {
-		return results.RenderComparisons(stdout, comparisons)
+		return c.doc.Render(stdout)
 	}
-	return results.Render(stdout, format, tables)
+	return results.Render(stdout, format, c.tables)
+}
+
+func (c *compared) sayOn(stderr io.Writer) {
+	if c.joined {
+		for _, note := range c.run.Notes {
+			fmt.Fprintln(stderr, note)
+		}
+	}
 }
 
 // regression is the error where the candidate is worse in any metric compared.
