@@ -136,10 +136,11 @@ func checkRunSchema(data []byte) error {
 	var head struct {
 		Schema string `json:"schema"`
 	}
-	switch err := json.Unmarshal(data, &head); {
-	case len(bytes.TrimSpace(data)) == 0:
+	// A decoder tells a torn file from a wrong one inside of a literal too.
+	switch err := json.NewDecoder(bytes.NewReader(data)).Decode(&head); {
+	case errors.Is(err, io.EOF):
 		return errors.New("the file is empty; what wrote it was stopped, so run it again")
-	case err != nil && strings.Contains(err.Error(), "unexpected end"):
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the file is truncated: it ends inside the run; copy it again whole, or run it again")
 	case err != nil:
 		return fmt.Errorf("not a run: %w", err)
