@@ -133,6 +133,9 @@ func SignFlipInterval(values []float64) (low, high float64) {
 	if n == 0 || math.Pow(2, float64(1-n)) >= Alpha {
 		return math.Inf(-1), math.Inf(1)
 	}
+	if n > exactBlocks {
+		return signFlipIntervalMonteCarlo(values)
+	}
 	lowest, highest := values[0], values[0]
 	for _, v := range values {
 		lowest, highest = math.Min(lowest, v), math.Max(highest, v)
