@@ -94,6 +94,8 @@ func mergedPercentiles(run *Run, trials trialIndex, pair Pair) ([]PercentileComp
 	if err != nil {
 		return nil, err
 	}
+	blocks := len(a)
+	a, b = batches(a, maxBatches), batches(b, maxBatches)
 	tailsA, tailsB := newBlockTails(a), newBlockTails(b)
 	percents := make([]float64, len(comparedPercentiles)-1) // the maximum is the last
 	for i := range percents {
@@ -110,7 +112,7 @@ func mergedPercentiles(run *Run, trials trialIndex, pair Pair) ([]PercentileComp
 	out := make([]PercentileComparison, len(comparedPercentiles))
 	nan := Number(math.NaN())
 	for i, p := range comparedPercentiles {
-		c := PercentileComparison{Metric: p.path, Percentile: p.percent, Blocks: len(a), Requests: requests, title: p.title,
+		c := PercentileComparison{Metric: p.path, Percentile: p.percent, Blocks: blocks, Requests: requests, title: p.title,
 			ANS: nan, BNS: nan, Ratio: nan, CILow: Number(intervals[i].low), CIHigh: Number(intervals[i].high)}
 		if len(a) > 0 {
 			c.ANS, c.BNS = Number(tailsA.percentile(p.percent, once)), Number(tailsB.percentile(p.percent, once))
@@ -149,13 +151,38 @@ func (t trialIndex) blockHistograms(run *Run, pair Pair) (a, b [][]valueCount, e
 }
 
 // bucketsOf lists the buckets that hold something, by their highest value, which
-// is the one that percentiles name.
+// is the one that percentiles name. It knows the records' precision: buckets
+// begin 1 wide, half of them at each power of two.
 func bucketsOf(h *hdrhistogram.Histogram) []valueCount {
+	const half = 1024 // 2·10^3 values to the unit, up to a power of two, halved
 	var out []valueCount
-	for _, bar := range h.Distribution() {
-		if bar.Count > 0 {
-			out = append(out, valueCount{bar.To, bar.Count})
+	for i, n := range h.Export().Counts {
+		if n == 0 {
+			continue
 		}
+		power, sub := i/half-1, int64(i%half+half)
+		if power < 0 {
+			power, sub = 0, sub-half
+		}
+		out = append(out, valueCount{(sub+1)<<power - 1, n})
+	}
+	return out
+}
+
+// maxBatches bounds what a resample draws from: of more blocks, neighbours are
+// put together and drawn together. 100 tell the spread of the whole as well.
+const maxBatches = 100
+
+// batches puts neighbouring blocks together, as evenly as may be, until there
+// are no more than most.
+func batches(blocks [][]valueCount, most int) [][]valueCount {
+	if len(blocks) <= most {
+		return blocks
+	}
+	out := make([][]valueCount, most)
+	for i, b := range blocks {
+		to := i * most / len(blocks)
+		out[to] = append(out[to], b...)
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package results
 
 import (
 	"math"
-	"math/rand/v2"
 	"sort"
 )
 
@@ -100,22 +99,13 @@ func signedSums(values []float64) []float64 {
 
 func signFlipMonteCarlo(values []float64) float64 {
 	limit := threshold(values)
-	rng := rand.New(rand.NewPCG(monteCarloSeed, uint64(len(values))))
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
 	hits := 0
-	for range monteCarloFolds {
-		var sum float64
-		var bits uint64
-		for i, v := range values {
-			if i%64 == 0 {
-				bits = rng.Uint64()
-			}
-			if bits&1 == 0 {
-				v = -v
-			}
-			bits >>= 1
-			sum += v
-		}
-		if math.Abs(sum) >= limit {
+	for taken := range drawnPatterns(values) {
+		if math.Abs(sum-2*taken) >= limit {
 			hits++
 		}
 	}

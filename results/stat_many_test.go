@@ -26,3 +26,34 @@ func TestIntervalOfManyValues(t *testing.T) {
 		}
 	}
 }
+
+// The patterns are those of one bit a value, drawn in words of 64, whatever is
+// looked up to be faster.
+func TestDrawnPatternsAreBits(t *testing.T) {
+	for _, n := range []int{31, 63, 64, 65, 72, 130, 500} {
+		values := normals(rand.New(rand.NewPCG(5, uint64(n))), n, 0.01, 1)
+		rng := rand.New(rand.NewPCG(monteCarloSeed, uint64(n)))
+		fold := 0
+		for taken, count := range drawnPatterns(values) {
+			var want float64
+			var wantCount int
+			var word uint64
+			for i, v := range values {
+				if i%64 == 0 {
+					word = rng.Uint64()
+				}
+				if word&1 == 0 {
+					want += v
+					wantCount++
+				}
+				word >>= 1
+			}
+			if count != wantCount || math.Abs(taken-want) > 1e-9 {
+				t.Fatalf("%d values, fold %d: %v of %d taken, want %v of %d", n, fold, taken, count, want, wantCount)
+			}
+			if fold++; fold == 200 {
+				break
+			}
+		}
+	}
+}

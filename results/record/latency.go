@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -113,7 +114,8 @@ func checkRange(encoded string) error {
 
 // mergeLatency adds up histograms and the ones by class.
 func mergeLatency(parts []*Latency) (*Latency, error) {
-	sum := NewHistogram()
+	sum := NewHistogram().Export()
+	var total int64
 	kind := parts[0].Kind
 	byClass := map[Class][]*Latency{}
 	for _, p := range parts {
@@ -124,14 +126,19 @@ func mergeLatency(parts []*Latency) (*Latency, error) {
 		if err != nil {
 			return nil, err
 		}
-		if dropped := sum.Merge(h); dropped > 0 {
-			return nil, fmt.Errorf("merge latencies: %d values lie outside the range of %v", dropped, Longest)
+		if total > math.MaxInt64-h.TotalCount() {
+			return nil, errors.New("merge latencies: more requests than 64 bits count")
+		}
+		total += h.TotalCount()
+		// All histograms have the same buckets, or they would not have been read.
+		for i, n := range h.Export().Counts {
+			sum.Counts[i] += n
 		}
 		for c, l := range p.ByClass {
 			byClass[c] = append(byClass[c], l)
 		}
 	}
-	merged := NewLatency(sum, kind)
+	merged := NewLatency(hdrhistogram.Import(sum), kind)
 	for c, ls := range byClass {
 		l, err := mergeLatency(ls)
 		if err != nil {
