@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,13 +43,13 @@ func thousand(tb testing.TB, each int) (root string) {
 
 // TestThousandTrials holds what a user waits for: a list in under a second, and
 // everything that a report draws read, compared and summed up in well under the
-// five that the report has.
+// five that a report has. Times are of the CPU, on one core.
 func TestThousandTrials(t *testing.T) {
 	for _, each := range []int{10, 1000} {
 		root := thousand(t, each)
-		begin := time.Now()
+		begin := cpuTime(t)
 		list, err := ListRuns(root)
-		took := time.Since(begin)
+		took := cpuTime(t) - begin
 		trials := 0
 		for _, s := range list {
 			trials += s.Trials
@@ -63,16 +64,27 @@ func TestThousandTrials(t *testing.T) {
 		if each < 1000 {
 			continue
 		}
-		begin = time.Now()
+		begin = cpuTime(t)
 		run := must(OpenRun(list[0].Dir))
-		opened := time.Since(begin)
+		opened := cpuTime(t) - begin
 		must(Tables(run, 0.01))
 		must(ComparePercentiles(run, run.Pairs(), 0.01))
-		t.Logf("1,000 trials read in %v, drawn and compared after %v", opened, time.Since(begin))
-		if took := time.Since(begin); took > 5*time.Second {
+		took = cpuTime(t) - begin
+		t.Logf("1,000 trials read in %v, drawn and compared after %v", opened, took)
+		if took > 5*time.Second && !raceEnabled {
 			t.Errorf("reading and drawing took %v", took)
 		}
 	}
+}
+
+// cpuTime is what this process has spent, which other processes do not add to.
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func BenchmarkListRuns(b *testing.B) {
