@@ -39,6 +39,9 @@ type metric struct {
 	timed bool
 	// slice reads the figure of one slice; nil where a trial has one value only.
 	slice func(record.Slice) float64
+	// trial reads the figure of a whole trial, where that is asked of so many
+	// that the way by the record's JSON form would be felt.
+	trial func(*record.Record) int64
 }
 
 // parseMetric resolves a path. Every number in the measured parts of a record
@@ -66,6 +69,16 @@ func parseMetric(path string) (metric, error) {
 		m.slice = func(s record.Slice) float64 { return s.CPUPerRequest }
 	case MetricRPS:
 		m.slice = func(s record.Slice) float64 { return s.RPSOK }
+	case MetricP50:
+		m.trial = func(r *record.Record) int64 { return r.Latency.P50 }
+	case "latency.p90":
+		m.trial = func(r *record.Record) int64 { return r.Latency.P90 }
+	case MetricP99:
+		m.trial = func(r *record.Record) int64 { return r.Latency.P99 }
+	case "latency.p999":
+		m.trial = func(r *record.Record) int64 { return r.Latency.P999 }
+	case MetricMax:
+		m.trial = func(r *record.Record) int64 { return r.Latency.Max }
 	case "client.cpu_ns_per_request":
 		m.better, m.speed = lower, true
 	case "server.rss_max_bytes", "server.rss_idle_bytes":
@@ -90,6 +103,9 @@ func (m metric) values(r *record.Record) []float64 {
 			out[i] = m.slice(s)
 		}
 		return out
+	}
+	if m.trial != nil {
+		return []float64{float64(m.trial(r))}
 	}
 	if v, ok := lookup(r, m.path); ok {
 		return []float64{v}

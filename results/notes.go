@@ -185,12 +185,15 @@ func claimsTable(run *Run, trials trialIndex) (Table, bool, error) {
 		{Key: "latency_p50", Title: "p50", Unit: "ns"},
 	}}
 	for _, subject := range run.Plan.SubjectsOf(arm) {
+		if subject.Claim == "" {
+			continue
+		}
 		for load := range max(1, len(arm.Loads)) {
 			s, err := summarizeSubject(trials, arm, subject, load)
 			if err != nil {
 				return Table{}, false, err
 			}
-			if s.all == nil || subject.Claim == "" {
+			if s.all == nil {
 				continue
 			}
 			row := []Cell{TextCell(subject.Title()), TextCell(subject.Claim)}
