@@ -44,6 +44,8 @@ var homes = []struct{ library, home string }{
 	{"github.com/cilium/ebpf", "ebpf/..."},
 	{"github.com/google/nftables", "chaos/..."},
 	{"github.com/mdlayher/netlink", "chaos/..."},
+	{"charm.land/bubbletea", "cmd/..."},
+	{"charm.land/lipgloss", "cmd/..."},
 	{"github.com/google/pprof/driver", "cmd/..."}, // its profile package is the format, which others speak
 }
 
@@ -136,6 +138,9 @@ func TestCheckImport(t *testing.T) {
 		{"cmd/mslab", "mslab/scenarios", true},
 		{"cmd/mslab", "github.com/spf13/cobra", true},
 		{"scenarios", "github.com/spf13/cobra", false},
+		{"scenarios", "charm.land/bubbletea/v2", false},
+		{"loadgen", "charm.land/lipgloss/v2", false},
+		{"cmd/mslab", "charm.land/bubbletea/v2", true},
 		{"results", "github.com/olekukonko/tablewriter/tw", true},
 		{"results/record", "github.com/olekukonko/tablewriter", false},
 		{"profile", "mslab/results", true},

@@ -177,6 +177,9 @@ func (b *board) render(columns, rows int) []string {
 	lines := strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
 	width := 0
 	for i, line := range lines {
+		if b.current == "" { // the column of its mark is empty
+			line = map[bool]string{true: "─", false: " "}[i == 1] + line
+		}
 		lines[i] = fit(line, columns)
 		width = max(width, lipgloss.Width(lines[i]))
 	}

@@ -68,7 +68,9 @@ func spread(words []string, right string, columns int) string {
 // bar draws a fraction in [0, 1] as a bar, to an eighth of a column.
 func bar(fraction float64, columns int) string {
 	label := fmt.Sprintf(" %3.0f %%", 100*fraction)
-	columns -= len(label)
+	if columns -= len(label); columns < 1 {
+		return fit(strings.TrimSpace(label), columns+len(label))
+	}
 	eighths := int(fraction*float64(columns)*8 + 0.5)
 	full := strings.Repeat("█", eighths/8)
 	if part := eighths % 8; part > 0 {

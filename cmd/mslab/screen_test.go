@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,6 +122,22 @@ func (s *screen) control(parameters string, letter byte) {
 		s.hidden = letter == 'l'
 	case letter == 'A' && err == nil:
 		s.row = max(top, s.row-n)
+	case letter == 'C' && err == nil:
+		s.column = min(s.width-1, s.column+n)
+	case letter == 'G' && err == nil:
+		s.column = min(s.width, n) - 1
+	case letter == 'X' && err == nil: // erases and stays
+		for i := s.column; i < min(s.column+n, len(s.lines[s.row])); i++ {
+			s.lines[s.row][i] = ' '
+		}
+	case letter == 'P' && err == nil: // deletes
+		line := s.lines[s.row]
+		s.lines[s.row] = append(line[:min(s.column, len(line))], line[min(s.column+n, len(line)):]...)
+	case letter == '@' && err == nil: // makes room
+		if s.column < len(s.lines[s.row]) {
+			line := slices.Insert(s.lines[s.row], s.column, []rune(strings.Repeat(" ", n))...)
+			s.lines[s.row] = line[:min(len(line), s.width)]
+		}
 	case letter == 'F' && err == nil:
 		s.row, s.column = max(top, s.row-n), 0
 	case letter == 'K' && (parameters == "" || parameters == "0"):
@@ -158,6 +175,9 @@ func TestScreen(t *testing.T) {
 		{"  1s  long\r\x1b[K  2s\r\x1b[Kdone\r\n", "done\n\n", 0, false},
 		{"left over\rnew", "newt over\n", 0, false},
 		{"a\r\nb\r\nc\x1b[2A\r\x1b[Jx", "x\n", 0, false},
+		{"0123456789\r\x1b[2C\x1b[3Xe\x1b[8Gx", "01e  56x89\n", 0, false},
+		{"0123456789\r\x1b[2C\x1b[3Px", "01x6789\n", 0, false},
+		{"0123456789\r\x1b[2C\x1b[3@x", "01x  23456\n", 0, false},
 		{"\x1b[1mbold\x1b[0m µ─", "bold µ─\n", 0, false},
 		{"0123456789", "0123456789\n", 0, false},
 		{"0123456789a", "0123456789\na\n", 0, true},
