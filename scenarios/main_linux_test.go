@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 		os.Exit(layoutRole(os.Args[1:]))
 	case roleInside:
 		os.Exit(insideRole(os.Args[1:]))
+	case roleWarmer:
+		os.Exit(warmerRole(os.Getenv(warmerEnv)))
 	case roleKernel:
 		os.Exit(kernelRole(os.Args[1:]))
 	}

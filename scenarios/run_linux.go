@@ -203,6 +203,7 @@ type cell struct {
 
 	taken     disturbance // by others, during the slices
 	machine   machine     // what the kernel says of them
+	warmth    warmth
 	underLoad time.Duration
 }
 
@@ -285,7 +286,7 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 		}
 		if part != nil {
 			if len(c.parts) == 0 {
-				part.Load.WarmupS = load.Warmup.Seconds() // once, before the first slice
+				part.Load.WarmupS = c.warmth.played.Seconds() // once, before the first slice
 			}
 			part.Scenario, part.Arm, part.Block, part.Subject = r.plan.Record.Scenario, arm.name, block, c.player.subject
 			c.parts = append(c.parts, part)
@@ -335,6 +336,7 @@ func (r *runner) complete(trial *record.Record, arm *armPlay, c *cell) {
 	for _, fault := range c.faults {
 		invalidate(trial, fault)
 	}
+	judgeWarmup(trial, &c.warmth)
 	judgeDisturbance(trial, c.taken, c.underLoad, len(r.plan.cores.all))
 	env := *r.run.Environment
 	env.Sysctls = r.sysctls

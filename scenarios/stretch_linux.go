@@ -36,26 +36,6 @@ func (l Load) offer(url string) loadgen.Plan {
 	return p
 }
 
-// warm loads a server for the warm-up and waits until it has drained. None of
-// it is counted.
-func (r *runner) warm(ctx context.Context, c *cell, load Load) error {
-	if load.Warmup == 0 || c.child.failed != "" {
-		return nil
-	}
-	p := load.offer(c.child.url)
-	p.Requests, p.RequestsPerClient, p.Duration = 0, 0, load.Warmup
-	if c.timeline != nil {
-		p.Ledger = &c.timeline.warm
-	}
-	if _, err := loadgen.Run(ctx, p); err != nil {
-		return fmt.Errorf("warm %s: %w", c.child.name, err)
-	}
-	if _, err := drain(ctx, c.child, 0); err != nil {
-		return c.lost(ctx, err)
-	}
-	return nil
-}
-
 // lost notes that nothing more can be measured of a cell's server. It is an
 // error only when the run is being ended.
 func (c *cell) lost(ctx context.Context, err error) error {
