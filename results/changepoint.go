@@ -79,7 +79,7 @@ func (c ChangeRule) test(values []float64, rng *rand.Rand) (at int, significant 
 		return 0, false
 	}
 	allowed := int(c.Alpha*(changeFolds+1)) - 1 // (hits+1)/(folds+1) <= alpha
-	return at, c.reached(scores, observed, changeFolds, allowed, rng) <= allowed
+	return c.place(values, at), c.reached(scores, observed, changeFolds, allowed, rng) <= allowed
 }
 
 // reached counts the random orders whose statistic is at least the observed one;
@@ -152,6 +152,29 @@ func normalScores(values []float64) []float64 {
 	return scores
 }
 
+// place moves a change to where the values fit the medians of its two sides best,
+// by their absolute distances, until it stays. Scores tell that there is a
+// change, not well where: they forget how far the values are apart.
+func (c ChangeRule) place(values []float64, at int) int {
+	least := max(1, c.MinLength)
+	for range 10 {
+		before, after := medianOf(values[:at]), medianOf(values[at:])
+		// distance is that of all values for a change at i, less that for one at 0.
+		best, distance, nearest := at, 0.0, math.Inf(1)
+		for i, v := range values[:len(values)-least] {
+			distance += math.Abs(v-before) - math.Abs(v-after)
+			if i+1 >= least && distance < nearest {
+				best, nearest = i+1, distance
+			}
+		}
+		if best == at {
+			break
+		}
+		at = best
+	}
+	return at
+}
+
 // relocate puts each change where it is most likely between its neighbours: the
 // first ones were placed while the others were not known.
 func (c ChangeRule) relocate(values []float64, cuts []int) []int {
@@ -163,9 +186,7 @@ func (c ChangeRule) relocate(values []float64, cuts []int) []int {
 		if i+1 < len(cuts) {
 			to = cuts[i+1]
 		}
-		if at, _ := c.largest(normalScores(values[from:to])); at > 0 {
-			cuts[i] = from + at
-		}
+		cuts[i] = from + c.place(values[from:to], cuts[i]-from)
 	}
 	return cuts
 }

@@ -117,6 +117,8 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	if c.timeline != nil {
 		part.Faults = c.timeline.measure(load.Deadline, ctx.Err() == nil && c.child.alive())
 		c.faults = append(c.faults, c.timeline.amiss()...)
+	} else if load.bounded() {
+		results.JudgeSteady(part)
 	}
 	slice := record.Slice{
 		Order: position, OffsetS: sending.Sub(r.run.Started).Seconds(), DurationS: drained.Sub(sending).Seconds(),

@@ -237,6 +237,7 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 	if err != nil {
 		return err
 	}
+	results.JudgeSteady(r)
 	r.Tool, r.Subject = toolVersion(), o.subject
 	if r.Environment == nil {
 		environment := results.CaptureEnvironment()
