@@ -11,19 +11,20 @@ import (
 
 // ChangeRule finds the places at which a series changes its level.
 //
-// The statistic of a place is the sum of the normal scores of the values before
-// it, scaled by its permutation variance; that of a stretch is the largest over
-// all its places, whose p-value is the share of random orders of the same values
-// that reach it. This is a maximally selected rank statistic (Lausen and
-// Schumacher 1992, "Maximally selected rank statistics", Biometrics 48) with the
-// scores of van der Waerden. Scores by rank bound what one outlier can do, and
-// the null distribution asks nothing of the values but that their order means
-// nothing. Ranks as such would not do: their largest sum is too small to stand
-// out where a change is close to either end, and that is where a warm-up is.
+// The statistic of a stretch within a series is the sum of its values' normal
+// scores, scaled by its permutation variance; that of the series is the largest
+// over all stretches, whose p-value is the share of random orders of the same
+// values that reach it. This is circular binary segmentation (Olshen,
+// Venkatraman, Lucito and Wigler 2004, "Circular binary segmentation for the
+// analysis of array-based DNA copy number data", Biostatistics 5) on the scores
+// of van der Waerden instead of the values. A stretch may begin or end with the
+// series, which is one change, or lie within it, which is two: a machine that is
+// slow for a while and recovers would hide from a search for one change at a
+// time. One change is looked for first, at half of Alpha, since among all
+// stretches a short warm-up would not stand out; then any. Scores by rank bound what one outlier can do, and the null distribution
+// asks nothing of the values but that their order means nothing.
 //
-// Several changes are found by splitting at the largest and looking again on
-// either side, as E-divisive does (Matteson and James 2014, "A nonparametric
-// approach for multiple change point analysis of multivariate data"). Where
+// What is left on the sides and in the middle is searched in the same way. Where
 // there is no change the first test decides, so that the chance of a false alarm
 // is Alpha for the whole series.
 type ChangeRule struct {
@@ -55,40 +56,53 @@ func (c ChangeRule) Segments(values []float64) []Segment {
 	rng := rand.New(rand.NewPCG(changeSeed, uint64(len(values))))
 	cuts := c.split(values, 0, len(values), rng, nil)
 	slices.Sort(cuts)
-	cuts = c.relocate(values, cuts)
-	return c.join(values, cuts)
+	return c.join(values, c.relocate(values, cuts))
 }
 
 // split appends the changes of values[from:to].
 func (c ChangeRule) split(values []float64, from, to int, rng *rand.Rand, cuts []int) []int {
-	at, significant := c.test(values[from:to], rng)
-	if !significant {
+	part := values[from:to]
+	scores := normalScores(part)
+	i, j, found := c.test(scores, false, rng)
+	if !found {
+		i, j, found = c.test(scores, true, rng)
+	}
+	if !found {
 		return cuts
 	}
-	cuts = append(cuts, from+at)
-	cuts = c.split(values, from, from+at, rng, cuts)
-	return c.split(values, from+at, to, rng, cuts)
+	if j < len(part) {
+		j = i + c.place(part[i:], j-i)
+	}
+	if i > 0 {
+		i = c.place(part[:j], i)
+	}
+	at := from
+	for _, cut := range []int{from + i, from + j} {
+		if cut > from && cut < to {
+			cuts = c.split(values, at, cut, rng, append(cuts, cut))
+			at = cut
+		}
+	}
+	return c.split(values, at, to, rng, cuts)
 }
 
-// test looks for one change and says where it is most likely and whether it is
-// one.
-func (c ChangeRule) test(values []float64, rng *rand.Rand) (at int, significant bool) {
-	scores := normalScores(values)
-	at, observed := c.largest(scores)
-	if at == 0 || observed == 0 {
-		return 0, false
+// test looks for one stretch, inner or not, at half of the level.
+func (c ChangeRule) test(scores []float64, inner bool, rng *rand.Rand) (i, j int, significant bool) {
+	i, j, observed := c.largest(scores, inner)
+	if observed == 0 {
+		return 0, 0, false
 	}
-	allowed := int(c.Alpha*(changeFolds+1)) - 1 // (hits+1)/(folds+1) <= alpha
-	return c.place(values, at), c.reached(scores, observed, changeFolds, allowed, rng) <= allowed
+	allowed := int(c.Alpha/2*(changeFolds+1)) - 1 // (hits+1)/(folds+1) <= alpha/2
+	return i, j, c.reached(slices.Clone(scores), inner, observed, changeFolds, allowed, rng) <= allowed
 }
 
 // reached counts the random orders whose statistic is at least the observed one;
 // more than enough is as good as all.
-func (c ChangeRule) reached(scores []float64, observed float64, orders, enough int, rng *rand.Rand) int {
+func (c ChangeRule) reached(scores []float64, inner bool, observed float64, orders, enough int, rng *rand.Rand) int {
 	hits := 0
 	for range orders {
 		rng.Shuffle(len(scores), func(i, j int) { scores[i], scores[j] = scores[j], scores[i] })
-		if _, z := c.largest(scores); z >= observed*(1-1e-12) {
+		if _, _, z := c.largest(scores, inner); z >= observed*(1-1e-12) {
 			if hits++; hits > enough {
 				break
 			}
@@ -97,30 +111,55 @@ func (c ChangeRule) reached(scores []float64, observed float64, orders, enough i
 	return hits
 }
 
-// largest is the place with the largest statistic, 0 where the series is too
-// short to have one.
-func (c ChangeRule) largest(scores []float64) (at int, z float64) {
+// changeGrid is how many places a long series is searched at; what is found is
+// then placed exactly.
+const changeGrid = 120
+
+// largest is the stretch scores[i:j] with the largest statistic, which is 0 where
+// the series is too short to have one; without inner, of those that begin with
+// the series.
+func (c ChangeRule) largest(scores []float64, inner bool) (i, j int, z float64) {
 	n, least := len(scores), max(1, c.MinLength)
-	var sum, square float64
-	for _, r := range scores {
-		square += r * r
+	sums := make([]float64, n+1)
+	var square float64
+	for k, s := range scores {
+		sums[k+1] = sums[k] + s
+		square += s * s
 	}
 	if n < 2*least || square == 0 {
-		return 0, 0
+		return 0, 0, 0
 	}
-	// The variance of a sum of k of n values drawn without replacement.
+	// The variance of a sum of k of n values drawn without replacement is
+	// k (n-k) times this.
 	spread := square / float64(n) / float64(n-1)
-	for k, r := range scores[:n-least] {
-		sum += r
-		if k+1 < least {
-			continue
-		}
-		before := float64(k + 1)
-		if s := math.Abs(sum) / math.Sqrt(spread*before*(float64(n)-before)); s > z*(1+1e-12) {
-			at, z = k+1, s
+	step := 1
+	if inner {
+		step = (n + changeGrid - 1) / changeGrid
+	}
+	best := 0.0
+	for from := 0; from+least <= n && (from == 0 || inner); from = next(from, step, least) {
+		for to := from + least; to <= n; to += step {
+			if to > n-least {
+				to = n
+			}
+			k := float64(to - from)
+			if d := sums[to] - sums[from]; to-from <= n-least {
+				if square := d * d / (k * (float64(n) - k)); square > best*(1+1e-12) {
+					i, j, best = from, to, square
+				}
+			}
 		}
 	}
-	return at, z
+	return i, j, math.Sqrt(best / spread)
+}
+
+// next is the place after from at which a stretch may begin: at the start, or so
+// far from it that the values before are a segment of their own.
+func next(from, step, least int) int {
+	if from == 0 {
+		return max(step, least)
+	}
+	return from + step
 }
 
 // normalScores gives each value the quantile of the normal distribution at its

@@ -138,6 +138,9 @@ func runNotes(run *Run) []string {
 	if run.Incomplete {
 		notes = append(notes, "The run was interrupted: the tables hold what was measured so far.")
 	}
+	if note := SpeedOf(run).note(); note != "" {
+		notes = append(notes, note)
+	}
 	notes = append(notes, run.Notes...)
 	if run.Environment != nil {
 		notes = append(notes, EnvironmentLine(run.Environment))
