@@ -75,7 +75,9 @@ func ParseReplay(r io.Reader) ([]time.Duration, error) {
 		seconds = seconds || strings.Contains(text, ".")
 		lines, numbers = append(lines, text), append(numbers, n)
 	}
-	if err := in.Err(); err != nil {
+	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("line %d: it is longer than any time, over 64 KiB", n+1)
+	} else if err != nil {
 		return nil, fmt.Errorf("line %d: %w", n+1, err)
 	}
 	if len(lines) == 0 {

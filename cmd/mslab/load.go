@@ -25,6 +25,7 @@ const seedMetrics = 3
 
 type loadOptions struct {
 	plan       loadgen.Plan
+	rate       rateOptions
 	connection string
 	headers    []string
 	bodyFile   string
@@ -49,10 +50,18 @@ request once it has the answer to the last one. Without a URL it drives the one
 server that mslab serve has running, with bodies as the original's load made
 them. A URL is driven as it is: GET, or POST with --body or --metrics.
 
+With --rate the loop is open: requests come due on a schedule, whatever the
+server does. Latency is then the response time, from when a request was due; the
+service time, from when it was sent, stands beside it. --rate 100:5000 ramps from
+one rate to the other over the duration, --rate 100,500,1000 spends an equal part
+of it at each. One that finds all connections busy waits for one, and is shed
+once --timeout has passed.
+
 A threshold is METRIC OP VALUE, where METRIC is a path in the record of --json,
 such as 'latency.p99 < 50ms' or 'success.http >= 99.9%'. A breach is exit 3.`,
 		Example: `  mslab load
   mslab load -c 100 -n 10000 --connection new
+  mslab load --rate 5000 --arrival poisson -d 30s
   mslab load http://127.0.0.1:8000/ -d 30s --threshold 'latency.p99 < 50ms'`,
 		Args: wantArgs(0, 1, "one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +82,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.Int64VarP(&p.Requests, "requests", "n", 0, "stop after this many requests in all")
 	f.Int64Var(&p.RequestsPerClient, "requests-per-client", 0, "stop after this many requests of each client")
 	f.DurationVarP(&p.Duration, "duration", "d", 10*time.Second, "stop after this long")
+	o.rate.addFlags(cmd)
 	f.StringVar(&o.connection, "connection", string(loadgen.Keep), "keep one connection a client, or open a new one for each request (keep, new)")
 	f.DurationVar(&p.Think, "think", 0, "pause between an answer and the next request")
 	f.DurationVar(&p.Deadline, "deadline", loadgen.DefaultDeadline, "count answers later than this apart; they are not cut off")
@@ -82,7 +92,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&p.Method, "method", "", "HTTP method (default POST with a body, GET without)")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "header field 'Name: value' (repeatable)")
 	f.StringVar(&o.bodyFile, "body", "", "send this file as the body; - is standard input")
-	f.Int64Var(&p.Seed, "seed", 1, "seed of the bodies")
+	f.Int64Var(&p.Seed, "seed", 1, "seed of the bodies, and of --arrival poisson")
 	f.StringVar(&o.ledgerFile, "ledger", "", "write a line about each batch to this file, for mslab log verify")
 	f.StringVarP(&o.outFile, "out", "o", "", "write the record to this file")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
@@ -107,6 +117,9 @@ func (o *loadOptions) resolve(cmd *cobra.Command, args []string) error {
 	p := &o.plan
 	if cmd.Flags().Changed("requests") || cmd.Flags().Changed("requests-per-client") {
 		p.Duration = 0
+	}
+	if err := o.rate.resolve(cmd, p); err != nil {
+		return err
 	}
 	p.Connection = loadgen.Connection(o.connection)
 	p.SpreadSources = true // has an effect on loopback targets only

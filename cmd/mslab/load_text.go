@@ -42,11 +42,18 @@ func loadText(r *record.Record) string {
 		line("INCOMPLETE", "interrupted; these are the figures so far")
 	}
 	c := r.Counts
+	for _, l := range openLoopText(r) {
+		line(l[0], "%s", l[1])
+	}
 	line("requests", "%d sent: %d ok, %d failed, %d in flight; %d of the failed in doubt", c.Sent, c.OK, c.Failed, c.InFlight, c.InDoubt)
 	for _, class := range failures(c) {
 		line(string(class), "%d, %s", c.ByClass[class], explanationOf(class).words)
 	}
-	line("connections", "%d opened by %d clients", c.Connects, r.Load.Clients)
+	if r.Load.Arrival == "closed" {
+		line("connections", "%d opened by %d clients", c.Connects, r.Load.Clients)
+	} else {
+		line("connections", "%d opened, %d to start with", c.Connects, r.Load.Clients)
+	}
 	if f := r.FirstWait; f != nil && f.Count > 0 {
 		line("each client's first request", "p50 %s, p99 %s, max %s", duration(f.P50), duration(f.P99), duration(f.Max))
 	}
@@ -65,7 +72,7 @@ func loadTitle(r *record.Record) string {
 	if r.Load.Connection == "new" {
 		connections = "a new connection for each request"
 	}
-	return fmt.Sprintf("%s: %d clients, %s, %s measured", name, r.Load.Clients, connections, results.FormatNS(r.Load.DurationS*1e9))
+	return fmt.Sprintf("%s: %s, %s, %s measured", name, loadShape(r.Load), connections, results.FormatNS(r.Load.DurationS*1e9))
 }
 
 func latencyTitle(kind string) string {
@@ -138,12 +145,12 @@ func explanations() map[record.Class]explanation {
 		record.ShortRead:      {"the answer's body was shorter than announced", "look at the server's log"},
 		record.Malformed:      {"the answer is not HTTP/1.1", "check that the server speaks HTTP/1.1 on this port"},
 		record.ReadTimeout:    {"no answer within the timeout", "check whether the server hangs; --timeout waits longer"},
-		record.Shed:           {"no connection became free in time", "give more --clients"},
+		record.Shed:           {"no connection became free in time", "give more --max-connections, or a lower --rate"},
 		record.Status3xx:      {"the server redirected", "give the URL that it redirects to"},
 		record.Status4xx:      {"the server refused the request", "check URL, --method and body"},
 		record.Status429:      {"the client went over its rate limit", "start the server with a higher --rate-limit"},
 		record.Status5xx:      {"the server failed", "look at the server's log"},
-		record.Status503:      {"the server was overloaded", "give fewer --clients"},
+		record.Status503:      {"the server was overloaded", "give fewer --clients or a lower --rate"},
 		record.BodyMismatch:   {"answered 2xx, but not that all was stored", "check that the URL is a metrics endpoint, such as http://HOST:PORT/metrics"},
 	}
 }
