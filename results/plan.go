@@ -161,12 +161,24 @@ type loadKey struct {
 	requestsPerClient int64
 	thinkNS           int64
 	metrics           int
+	rates             string
 }
 
 // keyOf fills in the generator's defaults, so that a plan that leaves them out
 // finds the records that name them.
 func keyOf(l record.Load) loadKey {
-	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics}
+	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics, ratesText(l)}
+}
+
+// ratesText is the rate of an open loop as it was asked for; "" where none was.
+func ratesText(l record.Load) string {
+	switch l.Arrival {
+	case "constant", "poisson":
+		return fmt.Sprintf("%g requests/s", l.Rate)
+	case "ramp", "steps":
+		return fmt.Sprintf("%g requests/s", l.Rates)
+	}
+	return ""
 }
 
 // loadTitle names a variant as tables do: "20 clients, new connections".
@@ -186,6 +198,9 @@ func loadTitle(l record.Load) string {
 	}
 	if l.ThinkNS > 0 {
 		s += ", think time " + FormatNS(float64(l.ThinkNS))
+	}
+	if text := ratesText(l); text != "" {
+		s += ", " + l.Arrival + " " + text
 	}
 	if l.Metrics > 0 && l.Metrics != 3 {
 		s += fmt.Sprintf(", %d metrics a body", l.Metrics)
