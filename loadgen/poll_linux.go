@@ -19,6 +19,7 @@ const (
 type poller struct {
 	epfd, wakefd int
 	timerfd      int // -1 unless the kernel lacks epoll_pwait2 (before 5.11)
+	timeout      unix.Timespec // here, since what a system call is handed would be allocated
 	events       [256]unix.EpollEvent
 }
 
@@ -91,9 +92,9 @@ func (p *poller) wait(d time.Duration) (int, error) {
 	if p.timerfd >= 0 {
 		return p.waitTimerfd(d)
 	}
-	ts := unix.NsecToTimespec(int64(d))
+	p.timeout = unix.NsecToTimespec(int64(d))
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epfd),
-		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&p.timeout)), 0, 0)
 	return result(n, errno)
 }
 

@@ -1,0 +1,203 @@
+package loadgen
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"mslab/results/record"
+)
+
+// childServer names the variable that makes this test's program the server
+// that others stop.
+const childServer = "LOADGEN_TEST_SERVER"
+
+// TestChildServer is no test: it is the server of the tests below, in a
+// process of its own.
+func TestChildServer(t *testing.T) {
+	if os.Getenv(childServer) == "" {
+		t.Skip("only as the child of another test")
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, good)
+	}))
+	defer s.Close()
+	_, _ = io.WriteString(os.Stdout, s.URL+"\n")
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent closes it, or ends
+}
+
+// startChild starts the server in a child process.
+func startChild(t *testing.T) (url string, process *os.Process) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChildServer$")
+	cmd.Env = append(os.Environ(), childServer+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Process.Kill() // a stopped process reads nothing
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line[:len(line)-1], cmd.Process
+}
+
+// TestCoordinatedOmission stops a server for 0.5 s of 3 s. Of the requests that
+// came due meanwhile the first waits for all of the stop, the last for nothing:
+// of all requests the share p is answered within stop - (1 - p) x duration. The
+// service time of a few connections does not know of those that waited to be
+// sent.
+func TestCoordinatedOmission(t *testing.T) {
+	const duration = 3 * time.Second
+	for name, connections := range map[string]int{"few connections": 4, "many connections": 1000} {
+		for engine, drive := range engines() {
+			t.Run(name+"/"+engine, func(t *testing.T) {
+				url, server := startChild(t)
+				begun := make(chan struct{}, 1)
+				var stopped atomic.Int64
+				var signals sync.WaitGroup
+				defer signals.Wait()
+				stop := func() {
+					signals.Go(func() {
+						<-begun
+						time.Sleep(time.Second)
+						at := time.Now()
+						_ = server.Signal(syscall.SIGSTOP)
+						time.Sleep(500 * time.Millisecond)
+						_ = server.Signal(syscall.SIGCONT)
+						stopped.Store(int64(time.Since(at)))
+					})
+				}
+				stop()
+				r := playOpen(t, drive, Plan{URL: url, Metrics: 3, Clients: 4, MaxConnections: connections, Rate: 400,
+					Duration: duration, Begun: func(time.Time) { begun <- struct{}{} }}, stop)
+				signals.Wait()
+				if r.Counts.OK != 1200 || r.Counts.Sent != 1200 {
+					t.Errorf("counts %+v", r.Counts)
+				}
+				length := time.Duration(stopped.Load())
+				h, err := r.Latency.Histogram()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range []float64{90, 95, 99, 99.9} {
+					got := time.Duration(h.ValueAtPercentile(p))
+					want := length - time.Duration((1-p/100)*float64(duration))
+					// What waited is served at once after the stop, within a while.
+					if off := (got - want).Abs(); off > want/50+60*time.Millisecond {
+						t.Errorf("p%v of the response time is %v, want %v", p, got, want)
+					}
+				}
+				if p50 := time.Duration(r.Latency.P50); p50 > 50*time.Millisecond {
+					t.Errorf("the median is %v: it has nothing to do with the stop", p50)
+				}
+				service := time.Duration(r.Service.P99)
+				switch {
+				case connections == 4 && service > length/2:
+					t.Errorf("p99 of the service time is %v: only 4 of 1200 requests were sent into the stop of %v", service, length)
+				case connections == 4 && r.Counts.Waited < 100:
+					t.Errorf("%d requests waited, want the 200 that came due in the stop", r.Counts.Waited)
+				case connections == 1000 && (r.Counts.Waited > 0 || r.Counts.Connects < 100):
+					t.Errorf("%d requests waited, %d connections: each of the 200 should have had its own", r.Counts.Waited, r.Counts.Connects)
+				}
+			})
+		}
+	}
+}
+
+// TestKnownDelays: the response times are those that the server makes, as it
+// sees them itself: constant ones, and one in ten four times as long.
+func TestKnownDelays(t *testing.T) {
+	for name, delay := range map[string]func(n int64) time.Duration{
+		"constant": func(int64) time.Duration { return 10 * time.Millisecond },
+		"bimodal": func(n int64) time.Duration {
+			if n%10 == 0 {
+				return 40 * time.Millisecond
+			}
+			return 10 * time.Millisecond
+		},
+	} {
+		for engine, drive := range engines() {
+			t.Run(name+"/"+engine, func(t *testing.T) {
+				var n atomic.Int64
+				var mu sync.Mutex
+				known := record.NewHistogram()
+				url := awkward(t, func(p *peer) {
+					for p.request() {
+						began := time.Now()
+						time.Sleep(delay(n.Add(1)))
+						took := time.Since(began)
+						p.say(plain)
+						mu.Lock()
+						_ = known.RecordValue(record.Clamp(int64(took)))
+						mu.Unlock()
+					}
+				})
+				r := playOpen(t, drive, Plan{URL: url, Metrics: 3, Clients: 20, Rate: 300, Duration: time.Second},
+					func() { mu.Lock(); known.Reset(); mu.Unlock() })
+				got, err := r.Latency.Histogram()
+				if err != nil {
+					t.Fatal(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, p := range []float64{50, 80, 99} {
+					want := float64(known.ValueAtPercentile(p))
+					is := float64(got.ValueAtPercentile(p))
+					// The way there and back, and a share of a busy machine's cores.
+					if is < want*0.98 || is > want*1.02+float64(5*time.Millisecond) {
+						t.Errorf("p%v is %.2f ms, the server made it %.2f ms", p, is/1e6, want/1e6)
+					}
+				}
+				if name == "bimodal" && math.Abs(float64(got.ValueAtPercentile(97))-4*float64(got.ValueAtPercentile(50))) > 0.4*float64(got.ValueAtPercentile(97)) {
+					t.Errorf("p97 %v, p50 %v: want 40 and 10 ms", time.Duration(got.ValueAtPercentile(97)), time.Duration(got.ValueAtPercentile(50)))
+				}
+			})
+		}
+	}
+}
+
+// TestOpenLoopDoesNotAllocate holds the epoll engine's open loop to what a
+// request costs in memory: nothing, beyond what a run costs anyway.
+func TestOpenLoopDoesNotAllocate(t *testing.T) {
+	if !rawSupported {
+		t.Skip("the net engine allocates")
+	}
+	url, _ := startChild(t)
+	count := func(requests int64) float64 {
+		return testing.AllocsPerRun(1, func() {
+			p := Plan{URL: url, Metrics: 3, Clients: 4, MaxConnections: 50, Rate: 5000, Requests: requests}
+			if _, err := Run(context.Background(), p); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	few, many := count(100), count(2100)
+	t.Logf("%v allocations for 100 requests, %v for 2100", few, many)
+	if many-few > 400 {
+		t.Errorf("%v allocations for 2000 requests more", many-few)
+	}
+}
