@@ -42,7 +42,7 @@ func checkEvents(t *testing.T, events []Event, run *results.Run) {
 			}
 			slice, played[e.Place] = nil, append(played[e.Place], e.Subject)
 		case TrialKept:
-			if e.Trial != run.Trials[trials] || len(e.Trial.Slices) != times(played[e.Place], e.Trial.Subject.Name) {
+			if e.Trial != run.Trials[trials] || len(e.Trial.Slices) != occurrences(played[e.Place], e.Trial.Subject.Name) {
 				t.Errorf("trial %d of %+v is not the one told of", trials, e.Place)
 			}
 			trials++
@@ -58,7 +58,7 @@ func checkEvents(t *testing.T, events []Event, run *results.Run) {
 	}
 }
 
-func times(names []string, name string) int {
+func occurrences(names []string, name string) int {
 	n := 0
 	for _, s := range names {
 		if s == name {
