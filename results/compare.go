@@ -325,7 +325,11 @@ func (t trialIndex) trial(arm ArmPlan, block int, subject string, load int) *rec
 		return cell[0]
 	}
 	for _, r := range cell {
-		if keyOf(r.Load) == keyOf(arm.Loads[load]) {
+		have, want := keyOf(r.Load), keyOf(arm.Loads[load])
+		if r.Subject.Request != "" {
+			have.metrics = want.metrics // a foreign subject gets a request of its own
+		}
+		if have == want {
 			return r
 		}
 	}

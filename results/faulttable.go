@@ -135,7 +135,7 @@ func faultMarks(faults []record.Fault, second int) string {
 // faultTable has a row for each fault of each trial, and for each kind of
 // connections where a fault met both.
 func faultTable(run *Run, trials trialIndex) (Table, bool) {
-	t := Table{Title: "what each fault did", Columns: faultColumns()}
+	t := Table{Title: "what each fault did", Columns: faultColumns(run.Plan.subjectColumn())}
 	several := len(run.Plan.Subjects) > 1
 	deadline := map[string]bool{}
 	for _, arm := range run.Plan.Arms {
@@ -177,10 +177,10 @@ func (t *Table) spareAlike(keys ...string) {
 	}
 }
 
-func faultColumns() []Column {
+func faultColumns(subject Column) []Column {
 	return []Column{
 		{Key: "arm", Title: "arm", Left: true},
-		{Key: "subject", Title: "phase", Left: true},
+		subject,
 		{Key: "block", Title: "block", Extra: true},
 		{Key: "fault", Title: "fault", Left: true},
 		{Key: "injected_at_s", Title: "from", Unit: "s", Extra: true},

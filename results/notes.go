@@ -180,7 +180,7 @@ func claimsTable(run *Run, trials trialIndex) (Table, bool, error) {
 		return Table{}, false, nil
 	}
 	t := Table{Title: arm.Name + ": claimed by the original, and measured here", Columns: []Column{
-		subjectColumn,
+		run.Plan.subjectColumn(),
 		{Key: "claimed", Title: "claimed (not ours)", Left: true},
 		{Key: "clients", Title: "clients"},
 		{Key: "rps_ok", Title: "ok/s", Unit: "1/s"},

@@ -23,7 +23,7 @@ func rankedArms(run *Run) int {
 // arms: what it was played under, and what came of it.
 func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEffect float64) (Table, error) {
 	t := Table{Title: "what each change does to the server's cost, under its load", Columns: []Column{
-		subjectColumn,
+		run.Plan.subjectColumn(),
 		{Key: "against", Title: "against", Left: true},
 		{Key: "load", Title: "load", Left: true},
 		{Key: "before_cpu_ns_per_request", Title: "before", Unit: "ns", Extra: true},

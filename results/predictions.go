@@ -57,7 +57,7 @@ func PredictionsTable(run *Run) (t Table, ok bool, err error) {
 		}
 	}
 	t = Table{Title: "predicted before the run, and measured", Columns: []Column{
-		subjectColumn,
+		run.Plan.subjectColumn(),
 		{Key: "metric", Title: "figure", Left: true},
 		{Key: "predicted", Title: "predicted", Unit: unit},
 		{Key: "measured", Title: "measured", Unit: unit},

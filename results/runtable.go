@@ -141,11 +141,18 @@ func (v *view) title(what string) string {
 	return title
 }
 
-var subjectColumn = Column{Key: "subject", Title: "phase", Left: true}
+// subjectColumn heads the column of the subjects: phases where all of them are.
+func (p *Plan) subjectColumn() Column {
+	title := "phase"
+	if slices.ContainsFunc(p.Subjects, func(s SubjectPlan) bool { return s.Phase == nil }) {
+		title = "subject"
+	}
+	return Column{Key: "subject", Title: title, Left: true}
+}
 
 // draw makes a table with a row a subject.
 func (v *view) draw(what string, columns []Column, cells func(summary) []Cell) Table {
-	t := Table{Title: v.title(what), Columns: append([]Column{subjectColumn}, columns...)}
+	t := Table{Title: v.title(what), Columns: append([]Column{v.run.Plan.subjectColumn()}, columns...)}
 	for _, s := range v.rows {
 		row := []Cell{TextCell(s.subject.Title())}
 		if s.all == nil {
@@ -210,10 +217,10 @@ func (v *view) kernelTable() Table {
 		{Key: "listen_overflows", Title: "overflows"},
 	}, func(s summary) []Cell {
 		return append(s.latencyCells(),
-			s.cell(perRequest(s.all, func(k *record.Server) int64 { return k.CtxSwitches.Voluntary }), significant),
-			s.cell(perRequest(s.all, func(k *record.Server) int64 { return k.CtxSwitches.Involuntary }), significant),
-			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.ThreadsMax }), formatCount),
-			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.ListenOverflows }), formatCount))
+			s.cell(perRequest(s.all, record.UnknownSwitch, func(k *record.Server) int64 { return k.CtxSwitches.Voluntary }), significant),
+			s.cell(perRequest(s.all, record.UnknownSwitch, func(k *record.Server) int64 { return k.CtxSwitches.Involuntary }), significant),
+			s.cell(ofServer(s.all, record.UnknownThreads, func(k *record.Server) int64 { return k.ThreadsMax }), formatCount),
+			s.cell(ofServer(s.all, record.UnknownListen, func(k *record.Server) int64 { return k.ListenOverflows }), formatCount))
 	})
 }
 
@@ -270,8 +277,8 @@ func (v *view) waitTable() Table {
 			s.timedCell(ofLatency(s.timed.FirstWait, func(l *record.Latency) int64 { return l.Max }), FormatNS),
 			s.cell(float64(s.all.Counts.Starved), formatCount),
 			s.cell(float64(s.all.Counts.Failed), formatCount),
-			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.ListenOverflows }), formatCount),
-			s.cell(ofServer(s.all, func(k *record.Server) int64 { return k.SynRetransmits }), formatCount),
+			s.cell(ofServer(s.all, record.UnknownListen, func(k *record.Server) int64 { return k.ListenOverflows }), formatCount),
+			s.cell(ofServer(s.all, record.UnknownListen, func(k *record.Server) int64 { return k.SynRetransmits }), formatCount),
 		}
 	})
 }

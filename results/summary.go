@@ -95,15 +95,16 @@ func mergeBlocks(trials []*record.Record) (*record.Record, error) {
 }
 
 // perRequest divides a count of the server by the requests that were served.
-func perRequest(r *record.Record, count func(*record.Server) int64) float64 {
-	if r == nil || r.Server == nil || r.Counts.OK == 0 {
+// It is NaN where it is not known, by the record's word for what it is.
+func perRequest(r *record.Record, what string, count func(*record.Server) int64) float64 {
+	if r == nil || !r.Server.Knows(what) || r.Counts.OK == 0 {
 		return math.NaN()
 	}
 	return float64(count(r.Server)) / float64(r.Counts.OK)
 }
 
-func ofServer(r *record.Record, count func(*record.Server) int64) float64 {
-	if r == nil || r.Server == nil {
+func ofServer(r *record.Record, what string, count func(*record.Server) int64) float64 {
+	if r == nil || !r.Server.Knows(what) {
 		return math.NaN()
 	}
 	return float64(count(r.Server))

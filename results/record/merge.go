@@ -186,6 +186,7 @@ func mergeServers(parts []*Record, ok int64) *Server {
 		if s == nil {
 			return nil
 		}
+		sum.Unknown = mergeUnknown(sum.Unknown, s.Unknown)
 		sum.CPUNS += s.CPUNS
 		sum.UserNS += s.UserNS
 		sum.SystemNS += s.SystemNS
@@ -201,7 +202,7 @@ func mergeServers(parts []*Record, ok int64) *Server {
 			sum.Counters[name] += s.Counters[name]
 		}
 	}
-	if ok > 0 {
+	if ok > 0 && sum.Knows(UnknownCPU) {
 		sum.CPUPerRequest = float64(sum.CPUNS) / float64(ok)
 	}
 	return &sum

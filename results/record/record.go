@@ -51,6 +51,7 @@ type Subject struct {
 	Recipe  map[string]string `json:"recipe,omitempty"` // stage -> variant
 	Command []string          `json:"command,omitempty"`
 	URL     string            `json:"url,omitempty"`
+	Request string            `json:"request,omitempty"` // of a foreign subject, in words: "GET /"
 }
 
 // Load is what was offered.
@@ -169,6 +170,9 @@ type Server struct {
 	ListenOverflows int64            `json:"listen_overflows"`
 	SynRetransmits  int64            `json:"syn_retransmits"`
 	Counters        map[string]int64 `json:"counters"` // differences over the measured stretch
+	// Unknown lists what could not be read of a foreign server; see the Unknown
+	// constants. Its figures are left out of the JSON.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // CtxSwitches are context switches, summed over the threads that were alive at
