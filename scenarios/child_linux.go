@@ -36,18 +36,19 @@ type child struct {
 	ended   chan struct{} // closed once it has ended and is reaped
 	waitErr error         // valid after ended
 	idleRSS int64
-	failed  string // why nothing more can be measured of it; "" while it can
+	failed  string   // why nothing more can be measured of it; "" while it can
+	foreign *foreign // nil for a server of mslab's own
 }
 
 // startChild runs EXE serve for a player and waits until it listens.
-func startChild(ctx context.Context, sp *spawner, exe, root string, p player, flags map[string]string) (*child, error) {
+func startChild(ctx context.Context, sp *spawner, exe, root string, p player) (*child, error) {
 	dir, err := os.MkdirTemp(root, "data-")
 	if err != nil {
 		return nil, fmt.Errorf("start %s: make its data folder: %w", p.subject.Name, err)
 	}
 	c := &child{name: p.subject.Name, dir: dir, stdout: newAddresses(), stderr: &tail{limit: 8 << 10}, ended: make(chan struct{}),
 		http: adminClient()}
-	c.cmd = exec.Command(exe, serveArgs(p, flags, dir)...)
+	c.cmd = exec.Command(exe, serveArgs(p, dir)...)
 	c.cmd.Dir = root
 	c.cmd.Env = childEnv(os.Environ())
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
@@ -77,7 +78,8 @@ func adminClient() *http.Client {
 	return &http.Client{Timeout: adminTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
 }
 
-func serveArgs(p player, flags map[string]string, dir string) []string {
+func serveArgs(p player, dir string) []string {
+	flags := p.flags
 	args := []string{"serve", "--phase", p.phase, "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--data", filepath.Join(dir, "data"), "--register=false"}
 	if _, delayed := flags["sink-delay"]; delayed {
@@ -137,8 +139,23 @@ func (c *child) alive() bool {
 	}
 }
 
-// counters reads the server's own counters from the admin listener.
+// cpu reads the CPU clock of the server, or those of a foreign one's processes.
+func (c *child) cpu() (time.Duration, error) {
+	switch {
+	case c.foreign == nil:
+		return readCPU(c.pid)
+	case c.foreign.unread != "":
+		return 0, errors.New(c.foreign.unread)
+	}
+	return c.foreign.tree.clocks(), nil
+}
+
+// counters reads the server's own counters from the admin listener; a foreign
+// one has none.
 func (c *child) counters(ctx context.Context) (map[string]int64, error) {
+	if c.foreign != nil {
+		return nil, nil
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.admin+"/metrics", nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the counters of %s: %w", c.name, err)
@@ -167,6 +184,9 @@ func (c *child) stop() error {
 // end ends the server with SIGTERM and checks that it ended well; otherwise it
 // is killed. The error says what was wrong.
 func (c *child) end() error {
+	if c.foreign != nil {
+		return c.endForeign()
+	}
 	died := !c.alive()
 	if !died {
 		_ = c.cmd.Process.Signal(syscall.SIGTERM)

@@ -48,7 +48,7 @@ func (l Loaded) plan() (player, Load, error) {
 	if err != nil {
 		return player{}, Load{}, err
 	}
-	p, err := newPlayer(subjects[0], l.Overrides)
+	p, err := newPlayer(subjects[0], SubjectSpec{Phase: l.Phase}, l.Overrides)
 	if err != nil {
 		return player{}, Load{}, err
 	}

@@ -37,7 +37,7 @@ func UnderLoad(ctx context.Context, l Loaded, look Look) (_ *record.Record, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, data.remove()) }()
-	c, err := startChild(ctx, r.spawner, r.exe, data.dir, player, l.Overrides)
+	c, err := startChild(ctx, r.spawner, r.exe, data.dir, player)
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,16 @@ const (
 	roleInside = "inside" // reports on the sandbox that it is in
 	roleOuter  = "outer"  // plays another part in a sandbox
 	roleLayout = "layout" // lays out a /run, and plays outer in it
-	roleKernel = "kernel" // holds the figures of a stretch against the kernel's
+	// plays a foreign command, into a folder
+	rolePlayForeign = "play-foreign"
+	roleKernel      = "kernel" // holds the figures of a stretch against the kernel's
 )
 
 func TestMain(m *testing.M) {
 	if exit, probed := AnswerProbe(os.Stderr); probed {
+		os.Exit(exit)
+	}
+	if exit, kept := AnswerKeeper(os.Args[1:]); kept {
 		os.Exit(exit)
 	}
 	if os.Getenv(chaos.ReaperVariable) != "" {
@@ -46,6 +51,10 @@ func TestMain(m *testing.M) {
 		os.Exit(insideRole(os.Args[1:]))
 	case roleWarmer:
 		os.Exit(warmerRole(os.Getenv(warmerEnv)))
+	case roleForeign:
+		os.Exit(foreignRole(os.Args[1:]))
+	case rolePlayForeign:
+		os.Exit(playForeignRole(os.Args[1:]))
 	case roleKernel:
 		os.Exit(kernelRole(os.Args[1:]))
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mslab/loadgen"
 	"mslab/results"
 	"mslab/results/record"
 	"mslab/server"
@@ -17,8 +18,11 @@ import (
 
 // Options change a scenario for one run. Zero fields leave it as it is.
 type Options struct {
-	Phases  []string // play these phases, by number or name, instead of the scenario's
-	Clients []int    // in every arm
+	Phases []string // play these phases, by number or name, instead of the scenario's
+	// Subjects are played instead of the scenario's, where there are any.
+	Subjects   []SubjectSpec
+	Clients    []int              // in every arm
+	Connection loadgen.Connection // in every arm
 	// Blocks of the ranked arms; of all arms where none is ranked.
 	Blocks int
 	// MinEffect is the smallest relative effect that counts, as a fraction, and
@@ -37,6 +41,7 @@ type Plan struct {
 	cores     cores
 	probes    []string
 	namespace bool
+	specs     []SubjectSpec // one for each of Record.Subjects
 }
 
 // armPlay is what playing an arm needs beyond its record.
@@ -56,7 +61,9 @@ type armPlay struct {
 // player is a subject in an arm.
 type player struct {
 	subject record.Subject
-	phase   string // the word for --phase
+	spec    SubjectSpec
+	phase   string            // the word for --phase; "" for a foreign subject
+	flags   map[string]string // of serve
 }
 
 // NewPlan decides how to play a scenario on this machine.
@@ -74,7 +81,7 @@ func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{cores: c, probes: s.Probes, namespace: s.Namespace, Record: results.Plan{
+	p := &Plan{cores: c, probes: s.Probes, namespace: s.Namespace, specs: s.Subjects, Record: results.Plan{
 		Scenario: s.Name, About: s.About, Subjects: subjects, Seed: s.Arms[0].Load.Seed,
 		MinEffect: o.MinEffect, MinEffectFrom: o.MinEffectFrom,
 	}}
@@ -91,6 +98,7 @@ func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
 			return nil, err
 		}
 	}
+	p.Notes = append(p.Notes, p.foreignNotes()...)
 	p.raiseBlocks()
 	return p, nil
 }
@@ -100,12 +108,10 @@ func (s *Scenario) with(o Options) *Scenario {
 	out := *s
 	out.Arms = slices.Clone(s.Arms)
 	if len(o.Phases) > 0 {
-		out.Subjects = Phases(o.Phases...)
-		if out.Compare != nil && !slices.ContainsFunc(out.Compare, func(pair [2]string) bool {
-			return slices.Contains(o.Phases, pair[0]) && slices.Contains(o.Phases, pair[1])
-		}) {
-			out.Compare = nil // none of the pairs is left: neighbours then
-		}
+		out.replaceSubjects(Phases(o.Phases...))
+	}
+	if len(o.Subjects) > 0 {
+		out.replaceSubjects(o.Subjects)
 	}
 	anyRanked := slices.ContainsFunc(s.Arms, func(a Arm) bool { return a.Ranked })
 	for i := range out.Arms {
@@ -113,38 +119,14 @@ func (s *Scenario) with(o Options) *Scenario {
 		if len(o.Clients) > 0 {
 			arm.Load.Clients = o.Clients
 		}
+		if o.Connection != "" {
+			arm.Load.Connection = o.Connection
+		}
 		if o.Blocks > 0 && (arm.Ranked || !anyRanked) {
 			arm.Blocks = o.Blocks
 		}
 	}
 	return &out
-}
-
-// subjectsOf resolves phases. A phase named again gets a prime, so that it can
-// be told from itself.
-func subjectsOf(specs []SubjectSpec) ([]results.SubjectPlan, error) {
-	var subjects []results.SubjectPlan
-	taken := map[string]bool{}
-	for _, spec := range specs {
-		phase, err := server.FindPhase(spec.Phase)
-		if err != nil {
-			return nil, err
-		}
-		name := spec.Name
-		if name == "" {
-			name = phase.Name
-		}
-		for taken[name] {
-			name += "'"
-		}
-		taken[name] = true
-		number := phase.Number
-		subjects = append(subjects, results.SubjectPlan{
-			Subject: record.Subject{Name: name, Phase: &number, Recipe: recipeMap(phase.Recipe)},
-			Claim:   phase.Claim,
-		})
-	}
-	return subjects, nil
 }
 
 func recipeMap(r server.Recipe) map[string]string {
@@ -182,6 +164,9 @@ func (p *Plan) neighbours(s *Scenario) []results.PairPlan {
 func (p *Plan) addShows(base Arm, keepClients bool) error {
 	subjects := p.Record.Subjects
 	for i := 1; i < len(subjects); i++ {
+		if subjects[i-1].Phase == nil || subjects[i].Phase == nil {
+			return fmt.Errorf("plan arm %s: each pair plays under the load that its newer phase names, and %s or %s is no phase", base.Name, subjects[i-1].Name, subjects[i].Name)
+		}
 		newer, err := server.FindPhase(strconv.Itoa(*subjects[i].Phase))
 		if err != nil {
 			return err
@@ -246,12 +231,15 @@ func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.P
 		play.traced = slices.Contains(p.probes, probeSyscalls) && arm.Blocks > 0
 	}
 	for _, subject := range subjects {
-		player, err := newPlayer(subject, arm.Overrides)
+		player, err := newPlayer(subject, p.specOf(subject.Name), arm.Overrides)
 		if err != nil {
 			return fmt.Errorf("plan arm %s: %w", arm.Name, err)
 		}
 		play.subjects = append(play.subjects, player)
 		entry.Subjects = append(entry.Subjects, subject.Name)
+	}
+	if !anyPhase(subjects) {
+		entry.Overrides, arm.Load.Metrics = nil, 0 // they are of phases
 	}
 	for _, clients := range arm.Load.Clients {
 		load := arm.Load
@@ -264,26 +252,41 @@ func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.P
 	return nil
 }
 
-// newPlayer applies an arm's overrides to a subject's recipe.
-func newPlayer(subject results.SubjectPlan, overrides map[string]string) (player, error) {
+// specOf finds what a subject of the plan was made of.
+func (p *Plan) specOf(name string) SubjectSpec {
+	for i, s := range p.Record.Subjects {
+		if s.Name == name {
+			return p.specs[i]
+		}
+	}
+	return SubjectSpec{}
+}
+
+// newPlayer applies an arm's overrides to a phase's recipe, and over them the
+// phase's own. They do not concern a foreign subject.
+func newPlayer(subject results.SubjectPlan, spec SubjectSpec, overrides map[string]string) (player, error) {
+	if spec.Foreign() {
+		return player{subject: subject.Subject, spec: spec}, nil
+	}
 	phase, err := server.FindPhase(strconv.Itoa(*subject.Phase))
 	if err != nil {
 		return player{}, err
 	}
-	recipe := phase.Recipe
-	for _, info := range server.Stages() {
-		if value, ok := overrides[string(info.Stage)]; ok {
-			if recipe, err = recipe.With(info.Stage, value); err != nil {
-				return player{}, err
-			}
-		}
+	flags := maps.Clone(overrides)
+	if flags == nil {
+		flags = map[string]string{}
+	}
+	maps.Copy(flags, spec.Overrides)
+	recipe, err := overridden(phase.Recipe, flags)
+	if err != nil {
+		return player{}, err
 	}
 	if err := recipe.Check(); err != nil {
 		return player{}, fmt.Errorf("phase %d: %w", phase.Number, err)
 	}
 	played := subject.Subject
 	played.Recipe = recipeMap(recipe)
-	return player{subject: played, phase: strconv.Itoa(phase.Number)}, nil
+	return player{subject: played, spec: spec, phase: strconv.Itoa(phase.Number), flags: flags}, nil
 }
 
 // record is the load as planned.
@@ -329,6 +332,9 @@ func (p *Plan) raiseBlocks() {
 func count(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
+	}
+	if strings.HasSuffix(word, "s") {
+		word += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, word)
 }
@@ -413,7 +419,7 @@ func (p *Plan) Describe(w io.Writer) error {
 		play := p.arms[i]
 		names := make([]string, 0, len(play.subjects))
 		for _, s := range play.subjects {
-			names = append(names, s.phase+" "+s.subject.Name)
+			names = append(names, s.describe())
 		}
 		subjects := strings.Join(names, ", ")
 		if arm.Blocks == 0 {

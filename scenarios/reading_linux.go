@@ -163,6 +163,7 @@ type reading struct {
 	network     network
 	disturbance disturbance
 	counters    map[string]int64
+	tree        treeReading // of a foreign subject
 }
 
 // readBefore reads ahead of a stretch. The CPU clock comes last, so that what
@@ -170,6 +171,9 @@ type reading struct {
 func (r *runner) readBefore(ctx context.Context, c *child) (reading, error) {
 	var at reading
 	var err error
+	if c.foreign != nil {
+		return r.readForeignBefore(c)
+	}
 	if at.counters, err = c.counters(ctx); err != nil {
 		return at, err
 	}
@@ -237,6 +241,19 @@ func difference(before, after reading, ok int64) *record.Server {
 
 // gauge names the counters whose differences mean nothing.
 func gauge(name string) bool { return name == "connections_active" || name == "sink_pending" }
+
+// sample watches a server's threads, and a foreign one's processes, until what
+// it returns is called.
+func (r *runner) sample(c *child) (end func() treeSample) {
+	switch {
+	case c.foreign != nil && c.foreign.unread == "":
+		return sampleTree(c.foreign.tree)
+	case c.foreign == nil && r.proc:
+		sampler := sampleThreads(c.pid)
+		return func() treeSample { return treeSample{threads: sampler.end()} }
+	}
+	return func() treeSample { return treeSample{} }
+}
 
 // threadSampler watches a process' thread count from a thread of the
 // generator.

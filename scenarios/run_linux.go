@@ -236,14 +236,16 @@ func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error
 func (r *runner) start(ctx context.Context, arm *armPlay) ([]*cell, error) {
 	cells := make([]*cell, 0, len(arm.subjects))
 	for _, p := range arm.subjects {
-		c, err := startChild(ctx, r.spawner, r.exe, r.scratch, p, arm.flags)
+		c, err := r.startSubject(ctx, p)
 		if err == nil {
 			cells = append(cells, &cell{player: p, child: c})
-			var m memory
-			if m, err = readMemory(c.pid); err == nil {
-				c.idleRSS = m.rss
+			if err = r.greet(c); err == nil {
 				continue
 			}
+		}
+		if p.spec.Foreign() && len(r.run.Trials) > 0 && ctx.Err() == nil {
+			cells = r.absent(cells, p, err)
+			continue
 		}
 		return nil, errors.Join(err, stopAll(childrenOf(cells)))
 	}

@@ -28,6 +28,13 @@ func FindSandbox(context.Context) (Sandbox, error) {
 // AnswerProbe is the other end of FindSandbox's trials, of which there are none.
 func AnswerProbe(io.Writer) (exit int, probed bool) { return 0, false }
 
+// KeeperVariable is set for a program that keeps a foreign subject's command.
+const KeeperVariable = "MSLAB_KEEPER"
+
+// AnswerKeeper is the other end of a foreign subject's start, which there is
+// none of.
+func AnswerKeeper([]string) (exit int, kept bool) { return 0, false }
+
 // Run runs this program once more in the sandbox; it needs Linux.
 func (s Sandbox) Run(ctx context.Context, _ []string, _ Stdio) (exit int, err error) {
 	_, err = FindSandbox(ctx)

@@ -141,6 +141,13 @@ func Default() *Scenario {
 	}
 }
 
+// DefaultSubjects is Default for subjects that are given on the command line.
+func DefaultSubjects() *Scenario {
+	s := Default()
+	s.Name, s.About = "subjects", "The subjects named, side by side."
+	return s
+}
+
 // The probes that a scenario may name.
 const (
 	probeProc    = "proc"    // threads, context switches, memory: /proc and the kernel's accounting

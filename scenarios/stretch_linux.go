@@ -44,14 +44,18 @@ func (c *cell) lost(ctx context.Context, err error) error {
 	}
 	c.child.failed = err.Error()
 	if !c.child.alive() {
-		c.child.failed = fmt.Sprintf("%s ended by itself (%s)%s", c.child.name, exitText(c.child.waitErr), c.child.stderr.quote())
+		c.child.failed = fmt.Sprintf("%s ended by itself (%s)%s", c.child.name, c.child.endText(), c.child.stderr.quote())
 	}
 	return nil
 }
 
 // drain waits until the server has counted at least processed batches and
-// written all that it took, at most 1 s, and returns its counters.
+// written all that it took, at most 1 s, and returns its counters. A foreign
+// one, which has none, is watched until it rests.
 func drain(ctx context.Context, c *child, processed int64) (map[string]int64, error) {
+	if c.foreign != nil {
+		return nil, c.settle(ctx)
+	}
 	for limit := time.Now().Add(drainTimeout); ; {
 		counters, err := c.counters(ctx)
 		if err != nil {
@@ -79,14 +83,11 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 		return nil, c.lost(ctx, err)
 	}
 	around := readMachine(r.plan.cores.server)
-	var sampler *threadSampler
-	if r.proc {
-		sampler = sampleThreads(c.child.pid)
-	}
+	endSampling := r.sample(c.child)
 	start := time.Now()
 	// Making the requests takes time, too, before the first is sent.
 	var sending, drained time.Time
-	offer := load.offer(c.child.url)
+	offer := c.player.offer(load, c.child.url)
 	offer.Begun, offer.Drained = func(at time.Time) { sending = at }, func() { drained = time.Now() }
 	r.progress.watch(&offer)
 	endFaults := func() {}
@@ -97,14 +98,11 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 	c.machine.add(readMachine(r.plan.cores.server).since(around))
 	endFaults()
 	wall := time.Since(start)
-	var threads int64
-	if sampler != nil {
-		threads = sampler.end()
-	}
+	sampled := endSampling()
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", c.child.name, err)
 	}
-	if err := r.account(ctx, c, part, before, threads, wall); err != nil {
+	if err := r.account(ctx, c, part, before, sampled, wall); err != nil {
 		if ctx.Err() == nil {
 			if err := c.lost(ctx, err); err != nil || !c.timeline.bit() {
 				return nil, err
@@ -134,9 +132,12 @@ func (r *runner) stretch(ctx context.Context, c *cell, load Load, position int) 
 
 // account adds the server's side of a stretch to its record and judges both
 // together. An interrupted stretch is read too, with time of its own.
-func (r *runner) account(ctx context.Context, c *cell, part *record.Record, before reading, threads int64, wall time.Duration) error {
+func (r *runner) account(ctx context.Context, c *cell, part *record.Record, before reading, sampled treeSample, wall time.Duration) error {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout+adminTimeout)
 	defer cancel()
+	if c.child.foreign != nil {
+		return r.accountForeign(late, c, part, before, sampled, wall)
+	}
 	counters, err := drain(late, c.child, before.counters["batches_processed"]+part.Counts.OK)
 	if err != nil {
 		return err
@@ -152,7 +153,7 @@ func (r *runner) account(ctx context.Context, c *cell, part *record.Record, befo
 			return err
 		}
 		part.Server.RSSIdle, part.Server.RSSMax = c.child.idleRSS, m.rssMax
-		part.Server.ThreadsMax = max(threads, m.threads)
+		part.Server.ThreadsMax = max(sampled.threads, m.threads)
 	}
 	judge(part, counters["sink_pending"])
 	c.taken.add(after.disturbance.since(before.disturbance))

@@ -42,7 +42,7 @@ func (r *runner) trace(ctx context.Context, arm *armPlay) error {
 // tracedTrial starts a server, warms it, and counts its syscalls while it is
 // loaded in slices.
 func (r *runner) tracedTrial(ctx context.Context, arm *armPlay, p player) (_ *results.TracedSyscalls, err error) {
-	child, err := startChild(ctx, r.spawner, r.exe, r.scratch, p, arm.flags)
+	child, err := r.startSubject(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +56,39 @@ func (r *runner) tracedTrial(ctx context.Context, arm *armPlay, p player) (_ *re
 	if child.failed != "" {
 		return nil, errors.New(child.failed)
 	}
+	if err := child.oneProcess(); err != nil {
+		return nil, err
+	}
 	tracer, err := ebpf.TraceSyscalls(ebpf.SyscallOptions{PID: child.pid})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tracer.Close()) }()
 	t := &results.TracedSyscalls{Arm: arm.name, Subject: p.subject.Name, Started: time.Now().UTC()}
-	return t, countSyscalls(ctx, child, load, tracer, t)
+	return t, countSyscalls(ctx, child, p, load, tracer, t)
+}
+
+// oneProcess says why the syscalls of a child cannot be counted: a tracer sees
+// one process, and to count some of a tree's would be to guess the others.
+func (c *child) oneProcess() error {
+	if c.foreign == nil {
+		return nil
+	}
+	if c.foreign.unread != "" {
+		return errors.New(c.foreign.unread)
+	}
+	list := c.foreign.tree.processes()
+	if len(list) != 1 {
+		return fmt.Errorf("it has %s, and one can be traced", count(len(list), "process"))
+	}
+	c.pid = list[0].pid
+	return nil
 }
 
 // countSyscalls loads a traced server slice by slice and reads the tracer where
 // nothing is in flight. The server's own work for its counters, a few calls a
 // slice, is in the counts.
-func countSyscalls(ctx context.Context, c *child, load Load, tracer *ebpf.SyscallTracer, t *results.TracedSyscalls) error {
+func countSyscalls(ctx context.Context, c *child, p player, load Load, tracer *ebpf.SyscallTracer, t *results.TracedSyscalls) error {
 	cpu, err := readCPU(c.pid)
 	if err != nil {
 		return err
@@ -83,7 +103,7 @@ func countSyscalls(ctx context.Context, c *child, load Load, tracer *ebpf.Syscal
 	}
 	tally := newTally(before)
 	for slice := range tracedSlices {
-		part, err := loadgen.Run(ctx, load.offer(c.url))
+		part, err := loadgen.Run(ctx, p.offer(load, c.url))
 		if err != nil {
 			return fmt.Errorf("load %s: %w", c.name, err)
 		}

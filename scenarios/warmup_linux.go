@@ -32,9 +32,9 @@ func (r *runner) warm(ctx context.Context, c *cell, load Load) error {
 // warmOnce is one stretch of the warm-up; it returns what a request cost in each
 // part of it.
 func (r *runner) warmOnce(ctx context.Context, c *cell, load Load) ([]float64, error) {
-	p := load.offer(c.child.url)
+	p := c.player.offer(load, c.child.url)
 	p.Requests, p.RequestsPerClient, p.Duration = 0, 0, load.Warmup
-	if c.timeline != nil {
+	if c.timeline != nil && p.Metrics > 0 {
 		p.Ledger = &c.timeline.warm
 	}
 	var ok atomic.Int64
@@ -43,7 +43,7 @@ func (r *runner) warmOnce(ctx context.Context, c *cell, load Load) ([]float64, e
 			ok.Add(1)
 		}
 	}
-	sampler := sampleCosts(c.child.pid, load.Warmup/warmupParts, &ok)
+	sampler := sampleCosts(c.child.cpu, load.Warmup/warmupParts, &ok)
 	_, err := loadgen.Run(ctx, p)
 	return sampler.end(), err
 }
@@ -54,13 +54,13 @@ type costSampler struct {
 	done chan []costSample
 }
 
-func sampleCosts(pid int, every time.Duration, ok *atomic.Int64) *costSampler {
+func sampleCosts(read func() (time.Duration, error), every time.Duration, ok *atomic.Int64) *costSampler {
 	s := &costSampler{stop: make(chan struct{}), done: make(chan []costSample, 1)}
 	begun := time.Now()
 	take := func() costSample {
 		at := costSample{ok: ok.Load(), spent: time.Since(begun)}
 		// A server whose CPU cannot be read costs time.
-		if cpu, err := readCPU(pid); err == nil {
+		if cpu, err := read(); err == nil {
 			at.spent = cpu
 		}
 		return at

@@ -101,7 +101,7 @@ func TestNextCommandsExist(t *testing.T) {
 				err = cmd.ValidateArgs(cmd.Flags().Args())
 			}
 			if err == nil && cmd.Name() == "run" {
-				_, err = findScenario(cmd.Flags().Args(), false)
+				_, err = findScenario(cmd.Flags().Args(), false, false)
 			}
 			if err != nil || words[0] != "mslab" || !cmd.HasParent() {
 				t.Errorf("lesson %d: %s: %v", l.Number, next.Line, err)

@@ -17,6 +17,9 @@ func execute() int {
 	if code, probed := scenarios.AnswerProbe(os.Stderr); probed {
 		return code
 	}
+	if code, kept := scenarios.AnswerKeeper(os.Args[1:]); kept {
+		return code
+	}
 	cobra.EnableCommandSorting = false // the help text keeps the order of commands
 	ctx, stop := withSignals(context.Background())
 	defer stop()

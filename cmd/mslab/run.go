@@ -25,6 +25,7 @@ type runOptions struct {
 	blocks       int
 	minEffect    string
 	sandbox      string
+	subjects     subjectFlags
 	dir          string
 	format       string
 	json         bool
@@ -67,6 +68,7 @@ one load, each compared with the one before it.`,
 	f.StringVar(&o.phases, "phases", "", "play these phases, such as 1-7 or 3,pool")
 	f.IntSliceVar(&o.clients, "clients", nil, "numbers of concurrent clients, each a load of its own")
 	f.IntVar(&o.blocks, "blocks", 0, "how often all subjects are started and played")
+	o.subjects.register(f)
 	f.StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: from this machine's aa run)")
 	f.StringVar(&o.sandbox, "sandbox", sandboxAuto, "play in a network namespace of the run's own: auto, on or off")
 	_ = cmd.RegisterFlagCompletionFunc("sandbox", cobra.FixedCompletions(sandboxModes, cobra.ShellCompDirectiveNoFileComp))
@@ -134,7 +136,10 @@ func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, e
 		}
 	}
 	options := scenarios.Options{Clients: o.clients, Blocks: o.blocks}
-	var err error
+	err := o.subjects.apply(cmd, &options)
+	if err != nil {
+		return nil, err
+	}
 	if options.Phases, err = parsePhases(o.phases); err != nil {
 		return nil, err
 	}
@@ -147,7 +152,7 @@ func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, e
 	if err != nil {
 		return nil, err
 	}
-	scenario, err := findScenario(args, o.phases != "")
+	scenario, err := findScenario(args, o.phases != "", len(options.Subjects) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -155,10 +160,13 @@ func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, e
 	return plan, usage(err)
 }
 
-func findScenario(args []string, phasesGiven bool) (*scenarios.Scenario, error) {
+func findScenario(args []string, phasesGiven, subjectsGiven bool) (*scenarios.Scenario, error) {
 	if len(args) == 0 {
+		if subjectsGiven {
+			return scenarios.DefaultSubjects(), nil
+		}
 		if !phasesGiven {
-			return nil, usagef("needs a scenario or --phases; mslab run --list shows the scenarios")
+			return nil, usagef("needs a scenario, --subject or --phases; mslab run --list shows the scenarios")
 		}
 		return scenarios.Default(), nil
 	}

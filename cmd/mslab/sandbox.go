@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,14 @@ func checkSandbox(mode string) error {
 
 // checkWanted refuses to play on the host what cannot be played there.
 func checkWanted(mode string, plan *scenarios.Plan) error {
+	if running := plan.RunsAlready(); len(running) > 0 && scenarios.Inside() == scenarios.NoSandbox {
+		switch {
+		case mode == sandboxOn:
+			return usagef("--sandbox on: %s runs already, on a network that a sandbox does not lead to", strings.Join(running, ", "))
+		case plan.Namespace():
+			return usagef("scenario %s wants a network namespace of its own, which does not lead to %s", plan.Record.Scenario, strings.Join(running, ", "))
+		}
+	}
 	if mode == sandboxOff && plan.Namespace() {
 		return usagef("--sandbox off: scenario %s wants a network namespace of its own", plan.Record.Scenario)
 	}
@@ -40,7 +49,7 @@ func checkWanted(mode string, plan *scenarios.Plan) error {
 // on the host, which the plan then notes.
 func chooseSandbox(ctx context.Context, mode string, plan *scenarios.Plan) (scenarios.Sandbox, error) {
 	switch {
-	case scenarios.Inside() != scenarios.NoSandbox, mode == sandboxOff:
+	case scenarios.Inside() != scenarios.NoSandbox, mode == sandboxOff, len(plan.RunsAlready()) > 0:
 		return scenarios.NoSandbox, nil
 	}
 	sandbox, err := scenarios.FindSandbox(ctx)
