@@ -127,6 +127,9 @@ func readRun(dir string) (*Run, error) {
 			return nil, fmt.Errorf("read run: %s: %w", path, err)
 		}
 	}
+	if err := run.checkAsserted(); err != nil {
+		return nil, fmt.Errorf("read run: %s: %w", path, err)
+	}
 	return run, nil
 }
 

@@ -24,6 +24,8 @@ type Plan struct {
 	// say where it comes from.
 	MinEffect     float64 `json:"min_effect"`
 	MinEffectFrom string  `json:"min_effect_from"`
+	// Assert are the assertions on the finished run; see ParseAssertion.
+	Assert []string `json:"assert,omitempty"`
 }
 
 // SubjectPlan is one subject and what was claimed of it elsewhere.
@@ -106,6 +108,9 @@ type Run struct {
 	Predictions []Prediction `json:"predictions,omitempty"`
 	// Traced are the trials that the probe syscalls played apart from Trials.
 	Traced []TracedSyscalls `json:"traced_syscalls,omitempty"`
+	// Asserted is what came of the plan's assertions; nil until the run is
+	// complete.
+	Asserted []Asserted `json:"asserted,omitempty"`
 
 	Dir    string           `json:"-"` // where it was read from
 	Trials []*record.Record `json:"-"` // in the order of their names

@@ -77,6 +77,9 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 	} else if ok {
 		tables = append(tables, claims)
 	}
+	if asserted, ok := AssertionTable(run); ok {
+		tables = append(tables, asserted)
+	}
 	if n := len(tables); n > 0 {
 		tables[n-1].Notes = append(tables[n-1].Notes, runNotes(run)...)
 	}

@@ -121,6 +121,12 @@ func (r *runner) finish(complete bool) error {
 	r.run.Incomplete = !complete
 	r.run.Environment.CalibrationNS = meanCalibration(r.run.Trials)
 	r.run.Environment.Steal = meanSteal(r.run.Trials)
+	if complete {
+		var err error
+		if r.run.Asserted, err = results.Assert(r.run); err != nil {
+			return err
+		}
+	}
 	if err := r.store.WriteRun(r.run); err != nil {
 		return err
 	}

@@ -31,6 +31,8 @@ type Scenario struct {
 	// of the whole run under it, 0 for the default.
 	Precision float64
 	Budget    time.Duration
+	// Assertions are judged over the finished run; see results.ParseAssertion.
+	Assertions []string
 }
 
 // Arm is one way to play the subjects.

@@ -274,7 +274,7 @@ func regression(comparisons []results.Comparison) error {
 
 // parseEffect reads a relative effect: 1% or 0.01.
 func parseEffect(text string) (float64, error) {
-	v, err := parseFraction(text)
+	v, err := results.ParseFraction(text)
 	if err != nil || !(v >= 0 && v < 1) {
 		return 0, usagef("--min-effect %s: want a percentage such as 1%%, or a fraction from 0 to 1", text)
 	}

@@ -61,7 +61,7 @@ func parsePredictions(lesson lessons.Lesson, text string) (answers, error) {
 func predictForm(lesson lessons.Lesson) string {
 	parts := make([]string, len(lesson.Asks))
 	for i, a := range lesson.Asks {
-		parts[i] = a.Phase + "=" + map[unit]string{nanoseconds: "DURATION", fraction: "PERCENTAGE", plain: "NUMBER"}[unitOf(a.Metric)]
+		parts[i] = a.Phase + "=" + map[results.Unit]string{results.Nanoseconds: "DURATION", results.Fraction: "PERCENTAGE", results.Plain: "NUMBER"}[results.UnitOfMetric(a.Metric)]
 	}
 	return strings.Join(parts, ",")
 }
@@ -69,15 +69,15 @@ func predictForm(lesson lessons.Lesson) string {
 // parsePrediction reads a value of a metric, with its unit.
 func parsePrediction(metric, text string) (float64, error) {
 	compact := strings.ReplaceAll(strings.TrimSpace(text), " ", "")
-	switch unitOf(metric) {
-	case nanoseconds:
+	switch results.UnitOfMetric(metric) {
+	case results.Nanoseconds:
 		d, err := time.ParseDuration(compact)
 		if err != nil || d <= 0 || d > longestPrediction {
 			return 0, fmt.Errorf("%.40q is no latency; want one such as 2ms, 1s or 1.2s", text)
 		}
 		return float64(d), nil
-	case fraction:
-		v, err := parseFraction(compact)
+	case results.Fraction:
+		v, err := results.ParseFraction(compact)
 		if err != nil || !(v >= 0 && v <= 1) {
 			return 0, fmt.Errorf("%.40q is no rate; want one such as 99.9%%", text)
 		}
@@ -95,7 +95,7 @@ func (g answers) flag(lesson lessons.Lesson) string {
 	var parts []string
 	for _, a := range lesson.Asks {
 		value := strconv.FormatFloat(g[a.Phase], 'g', -1, 64)
-		if unitOf(a.Metric) == nanoseconds {
+		if results.UnitOfMetric(a.Metric) == results.Nanoseconds {
 			value = time.Duration(g[a.Phase]).String()
 		}
 		parts = append(parts, a.Phase+"="+value)

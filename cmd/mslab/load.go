@@ -37,7 +37,7 @@ type loadOptions struct {
 	progress   string
 
 	subject record.Subject
-	limits  []threshold
+	limits  []results.Threshold
 }
 
 func newLoadCommand() *cobra.Command {
@@ -108,9 +108,9 @@ func (o *loadOptions) resolve(cmd *cobra.Command, args []string) error {
 	}
 	var err error
 	for _, text := range o.thresholds {
-		t, err := parseThreshold(text)
+		t, err := results.ParseThreshold(text)
 		if err != nil {
-			return usage(err)
+			return usagef("--threshold %q: %w", text, err)
 		}
 		o.limits = append(o.limits, t)
 	}
@@ -289,7 +289,7 @@ func writeRecord(w io.Writer, r *record.Record) error {
 
 // judgeLoad is what the exit code tells of a record: no success at all, then
 // not valid, then thresholds, then an interruption.
-func judgeLoad(ctx context.Context, stderr io.Writer, r *record.Record, limits []threshold) error {
+func judgeLoad(ctx context.Context, stderr io.Writer, r *record.Record, limits []results.Threshold) error {
 	stopped := interrupted(ctx)
 	switch {
 	case r.Counts.OK == 0 && (stopped == nil || r.Counts.Failed > 0):
@@ -299,9 +299,9 @@ func judgeLoad(ctx context.Context, stderr io.Writer, r *record.Record, limits [
 	case !r.Verdict.Valid:
 		return withExit(exitInvalid, fmt.Errorf("the run is invalid: %s", strings.Join(r.Verdict.Reasons, "; ")))
 	}
-	figures, breached := figuresOf(r), 0
+	figures, breached := results.Figures(r), 0
 	for _, t := range limits {
-		if breach := t.breach(figures); breach != "" {
+		if breach := t.Breach(figures); breach != "" {
 			fmt.Fprintln(stderr, breach)
 			breached++
 		}

@@ -1,4 +1,4 @@
-package main
+package results
 
 import (
 	"strings"
@@ -30,12 +30,12 @@ func TestThreshold(t *testing.T) {
 		{"counts.by_class.shed == 0", true}, // what did not occur is left out of the record
 		{"first_request_latency.max < 1h", false},
 	} {
-		parsed, err := parseThreshold(c.text)
+		parsed, err := ParseThreshold(c.text)
 		if err != nil {
 			t.Errorf("%s: %v", c.text, err)
 			continue
 		}
-		if breach := parsed.breach(figuresOf(r)); (breach == "") != c.holds {
+		if breach := parsed.Breach(Figures(r)); (breach == "") != c.holds {
 			t.Errorf("%s: holds %v (%q), want %v", c.text, breach == "", breach, c.holds)
 		}
 	}
@@ -58,7 +58,7 @@ func TestThresholdRefused(t *testing.T) {
 		"rps.ok > Inf":            "no number",
 		"counts.failed < 1%":      "no number",
 	} {
-		if _, err := parseThreshold(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseThreshold(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", text, err, want)
 		}
 	}
@@ -67,10 +67,10 @@ func TestThresholdRefused(t *testing.T) {
 // TestEveryThresholdMetricParses holds the list that errors print against the
 // form that the flag takes.
 func TestEveryThresholdMetricParses(t *testing.T) {
-	values := map[unit]string{plain: "1", nanoseconds: "1ms", fraction: "50%"}
-	metrics := thresholdMetrics()
+	values := map[Unit]string{Plain: "1", Nanoseconds: "1ms", Fraction: "50%", Bytes: "1MiB"}
+	metrics := LoadMetrics()
 	for _, metric := range metrics {
-		if _, err := parseThreshold(metric + " <= " + values[unitOf(metric)]); err != nil {
+		if _, err := ParseThreshold(metric + " <= " + values[UnitOfMetric(metric)]); err != nil {
 			t.Error(err)
 		}
 	}
