@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -44,7 +46,98 @@ load: {connection: new, slice: 500ms, deadline: 100ms, timeout: 2s, warmup: 300m
 repeat: {blocks: 12, slices: 6}
 probes: [netstat]
 compare: [[3, 5]]
+sysctls: {net.ipv4.tcp_syncookies: 1}
+assert: [ success.http>=99.9%, "latency.p99  < 50ms where phase = 3 and arm=told" ]
 `
+
+// multiplied uses the keys that full cannot, since they exclude others.
+const multiplied = `# yaml-language-server: $schema=scenario.schema.json
+name: multiplied
+namespace: true
+matrix:
+  subject:
+    - 3
+    - {name: mine, phase: serial}
+    - {name: old, command: "./a --port {port}", ready: /health, ready-timeout: 5s, path: /p, method: POST, body: "{}", header: {X-A: b}}
+    - {name: new, command: [./b, -v, 2], port: 8000, body-file: decode_test.go}
+    - {name: there, url: "http://127.0.0.1:8001/"}
+  connection: [keep, new]
+  parse: [quadratic, linear]
+  gomaxprocs: [1, auto]
+  sysctls: {net.core.somaxconn: [10, 4096], net.ipv4.tcp_abort_on_overflow: 1}
+arms:
+  a: {precision: 0.5%, budget: 2m, ranked: true}
+  b: {load: {clients: [3, 4]}}
+precision: 0.02
+budget: 20m
+assert: ["server.cpu_ns_per_request < 1ms where subject = linear-json+quadratic+gomaxprocs-1", "server.rss_max_bytes < 1GiB where connection = keep"]
+compare: []
+`
+
+func TestDecodeMatrix(t *testing.T) {
+	s, err := Decode("f.yaml", []byte(multiplied))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var subjects, arms []string
+	for _, spec := range s.Subjects {
+		subjects = append(subjects, fmt.Sprint(spec.Name, spec.Overrides))
+	}
+	for _, arm := range s.Arms {
+		arms = append(arms, fmt.Sprint(arm.Name, arm.Sysctls, arm.Precision, arm.Budget, len(arm.Load.variants())))
+	}
+	const on = "net.ipv4.tcp_abort_on_overflow:1] "
+	for what, c := range map[string]struct{ got, want string }{
+		"subjects": {strings.Join(subjects, "\n"), `linear-json+quadratic+gomaxprocs-1map[gomaxprocs:1 parse:quadratic]
+linear-json+quadratic+gomaxprocs-automap[gomaxprocs:auto parse:quadratic]
+linear-json+linear+gomaxprocs-1map[gomaxprocs:1 parse:linear]
+linear-json+linear+gomaxprocs-automap[gomaxprocs:auto parse:linear]
+mine+quadratic+gomaxprocs-1map[gomaxprocs:1 parse:quadratic]
+mine+quadratic+gomaxprocs-automap[gomaxprocs:auto parse:quadratic]
+mine+linear+gomaxprocs-1map[gomaxprocs:1 parse:linear]
+mine+linear+gomaxprocs-automap[gomaxprocs:auto parse:linear]
+oldmap[]
+newmap[]
+theremap[]`},
+		"arms": {strings.Join(arms, "\n"), `a-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0.005 2m0s 2
+a-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0.005 2m0s 2
+b-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 4
+b-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 4`},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s\n%s\nwant\n%s", what, c.got, c.want)
+		}
+	}
+	if s.Precision != 0.02 || s.Budget != 20*time.Minute {
+		t.Errorf("precision %v, budget %v", s.Precision, s.Budget)
+	}
+	if old, want := s.Subjects[8], (SubjectSpec{Name: "old", Command: []string{"./a", "--port", "{port}"}, Ready: "/health", ReadyTimeout: 5 * time.Second,
+		Path: "/p", Method: "POST", Body: []byte("{}"), Header: http.Header{"X-A": {"b"}}}); !reflect.DeepEqual(old, want) {
+		t.Errorf("command\n%+v\nwant\n%+v", old, want)
+	}
+	if body, err := os.ReadFile("decode_test.go"); err != nil || string(s.Subjects[9].Body) != string(body) {
+		t.Errorf("the body is not that of the file: %v", err)
+	}
+}
+
+// TestAxisComparesOneChangeAtATime also counts: a family as large as that of
+// neighbours.
+func TestAxisComparesOneChangeAtATime(t *testing.T) {
+	s, err := Decode("f.yaml", []byte("name: x\nmatrix: {subject: [3, 5], parse: [quadratic, linear], limit: [mutex, shards]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(s.Compare)
+	const q, l = "linear-json+quadratic", "linear-json+linear"
+	want := fmt.Sprint([][2]string{
+		{q + "+mutex", q + "+shards"}, {q + "+mutex", l + "+mutex"}, {l + "+mutex", l + "+shards"},
+		{q + "+mutex", "pool+quadratic+mutex"}, {"pool+quadratic+mutex", "pool+quadratic+shards"},
+		{"pool+quadratic+mutex", "pool+linear+mutex"}, {"pool+linear+mutex", "pool+linear+shards"},
+	})
+	if got != want {
+		t.Errorf("pairs\n%s\nwant\n%s", got, want)
+	}
+}
 
 func TestDecodeEveryKey(t *testing.T) {
 	s, err := Decode("f.yaml", []byte(full))
@@ -58,22 +151,23 @@ func TestDecodeEveryKey(t *testing.T) {
 	told.Clients, told.RequestsPerClient, told.Think = []int{7}, 100, 5*time.Millisecond
 	broken := base
 	broken.Duration, broken.Timeout = 20*time.Second, 10*time.Second
-	none := map[string]string{}
+	none, tuned := map[string]string{}, map[string]string{"net.ipv4.tcp_syncookies": "1"}
 	want := &Scenario{
 		Name: "everything", About: "Every key at once.", File: "f.yaml", Namespace: true,
 		Subjects: Phases("3", "linear-json", "5"), Compare: [][2]string{{"3", "5"}}, Probes: []string{"netstat"},
+		Assertions: []string{"success.http >= 99.9%", "latency.p99 < 50ms where phase = 3 and arm = told"},
 		Arms: []Arm{
-			{Name: "ranked", About: "sliced", Load: ranked, Blocks: 9, Slices: 2, Ranked: true, Sysctls: none,
+			{Name: "ranked", About: "sliced", Load: ranked, Blocks: 9, Slices: 2, Ranked: true, Sysctls: tuned,
 				Overrides: map[string]string{"listen": "backlog1024", "exec": "pool", "gomaxprocs": "4", "gogc": "off",
 					"rate-limit": "10000", "sink-delay": "1ms", "max-threads": "100"}},
 			{Name: "told", Load: told, Blocks: 12, Slices: 6, Overrides: none, Steer: true,
-				Sysctls: map[string]string{"net.ipv4.tcp_abort_on_overflow": "1"}},
-			{Name: "broken", Load: broken, Blocks: 12, Slices: 6, Overrides: none, Sysctls: none, Faults: []Fault{
+				Sysctls: map[string]string{"net.ipv4.tcp_abort_on_overflow": "1", "net.ipv4.tcp_syncookies": "1"}},
+			{Name: "broken", Load: broken, Blocks: 12, Slices: 6, Overrides: none, Sysctls: tuned, Faults: []Fault{
 				{At: 5 * time.Second, For: 5 * time.Second, Name: "partition", Options: map[string]string{"port": "server", "via": "nft"}},
 				{At: 10 * time.Second, For: 2 * time.Second, Name: "partition"},
 				{At: 12 * time.Second, For: 500 * time.Millisecond, Name: "partition", Options: map[string]string{"port": "8080", "via": "iptables", "chain": "OUTPUT"}},
 			}},
-			{Name: "plain", Load: base, Blocks: 12, Slices: 6, Ranked: true, Overrides: none, Sysctls: none},
+			{Name: "plain", Load: base, Blocks: 12, Slices: 6, Ranked: true, Overrides: none, Sysctls: tuned},
 		},
 	}
 	if !reflect.DeepEqual(s, want) {
@@ -91,7 +185,39 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 		{"far from any key", head + "x: 1\n", `f.yaml:3:1: scenario: unknown key "x"; it takes name, about`},
 		{"nested", head + "load:\n  slice: 1s\n  connectiom: new\n", `f.yaml:5:3: load: unknown key "connectiom" (did you mean "connection"?)`},
 		{"in an arm", head + "arms:\n  a: {lisen: backlog10}\n", `f.yaml:4:7: arms.a: unknown key "lisen" (did you mean "listen"?)`},
-		{"keys that come later", head + "assert: [x]\n", `f.yaml:3:1: scenario: unknown key "assert"`},
+		{"keys that come later", "name: x\nmatrix: {subject: [1], rates: [100]}\n", `f.yaml:2:24: matrix: rates are those of open loops, which run does not offer yet`},
+		{"assertion", head + "assert: [x]\n", `f.yaml:3:10: assert "x": want METRIC OP VALUE, such as`},
+		{"metric of an assertion", head + "assert: [latency.p98 < 5ms]\n", `f.yaml:3:10: assert "latency.p98 < 5ms": no metric latency.p98; there are `},
+		{"unit of an assertion", head + "assert: [server.rss_max_bytes < 5]\n", `5 is no size; want one such as 50MiB`},
+		{"where", head + "assert: [success.http >= 1 where fase = 1]\n", `where fase: no such key; there are arm, clients, connection, phase, subject`},
+		{"where nothing is", head + "assert: [success.http >= 1 where phase = 7 and clients = 20]\n", `f.yaml:3:10: assert "success.http >= 1 where phase = 7 and clients = 20": no phase of the scenario is 7; it has 1, 2`},
+		{"where both are, apart", "name: x\nmatrix: {subject: [1, 2]}\narms: {a: {load: {clients: 3}}, b: }\nassert: [success.http >= 1 where arm = b and clients = 3]\n", `nothing that the scenario plays matches all of it`},
+		{"precision", head + "precision: 1\n", `f.yaml:3:12: precision: want a percentage from 0.1% to 50%, have the number 1`},
+		{"precision and blocks", head + "precision: 1%\nrepeat: {blocks: 9}\n", `f.yaml:4:18: repeat.blocks: precision decides how many blocks are played`},
+		{"budget alone", head + "budget: 5m\n", `f.yaml:3:9: budget: it bounds a precision, and none is given`},
+		{"budget without unit", head + "precision: 1%\nbudget: 5\n", `f.yaml:4:9: budget: want a duration with its unit`},
+		{"precision of what is not ranked", head + "precision: 1%\nload: {requests: 5}\n", `f.yaml:3:12: precision: it is that of comparisons, and no arm is ranked`},
+		{"precision of an arm that is not ranked", head + "arms: {a: {precision: 1%, load: {requests: 5}}}\n", `arms.a.precision: it is that of comparisons, and this arm is not ranked`},
+		{"blocks under a precision", head + "precision: 1%\narms: {a: {blocks: 5}}\n", `arms.a.blocks: the scenario's precision decides`},
+		{"a stage in two places", "name: x\nmatrix: {subject: [1], parse: [linear]}\narms: {a: {parse: linear}}\n", `arms.a.parse: matrix.parse sets this stage; give it in one of them`},
+		{"a value of an axis twice", "name: x\nmatrix: {subject: [1], parse: [linear, linear]}\n", `f.yaml:2:40: matrix.parse: linear is there twice`},
+		{"an axis of nothing", "name: x\nmatrix: {subject: [1], gogc: []}\n", `f.yaml:2:30: matrix.gogc: want at least one`},
+		{"a variant of an axis", "name: x\nmatrix: {subject: [1], parse: [liner]}\n", `f.yaml:2:32: matrix: --parse liner: no such variant; want quadratic, linear`},
+		{"an axis of a command", "name: x\nmatrix: {subject: [{name: a, command: ./a}], parse: [linear]}\n", `f.yaml:2:53: matrix.parse: it is a stage of phases, and no subject is a phase`},
+		{"connection in two places", "name: x\nmatrix: {subject: [1], connection: [keep, new]}\nload: {connection: new}\n", "matrix.connection and load.connection say the same"},
+		{"sysctls of the host", head + "sysctls: {net.ipv4.tcp_syncookies: 0}\n", "f.yaml:3:"},
+		{"sysctl axis of the host", "name: x\nmatrix: {subject: [1], sysctls: {net.ipv4.tcp_syncookies: [0, 1]}}\n", "add namespace: true"},
+		{"a sysctl in two places", "name: x\nnamespace: true\nmatrix: {subject: [1], sysctls: {net.core.somaxconn: [10, 20]}}\narms: {a: {sysctls: {net.core.somaxconn: 3}}}\n", "arm a sets net.core.somaxconn too"},
+		{"a subject's key", "name: x\nmatrix: {subject: [{name: a, comand: ./a}]}\n", `f.yaml:2:30: matrix.subject: unknown key "comand" (did you mean "command"?)`},
+		{"a subject of two kinds", "name: x\nmatrix: {subject: [{name: a, command: ./a, url: 'http://127.0.0.1:1'}]}\n", "want exactly one of a phase, a command and a URL"},
+		{"a subject of no kind", "name: x\nmatrix: {subject: [{name: a}]}\n", "want exactly one of a phase, a command and a URL"},
+		{"a command for a shell", "name: x\nmatrix: {subject: [{name: a, command: 'a | b'}]}\n", `f.yaml:2:39: matrix.subject.command: "|" asks for a shell`},
+		{"a command without a name", "name: x\nmatrix: {subject: [{command: ./a}]}\n", "a command or URL needs a name"},
+		{"a port", "name: x\nmatrix: {subject: [{name: a, command: ./a, port: 70000}]}\n", "f.yaml:2:50: matrix.subject.port: want a whole number from 1 to 65535, have 70000"},
+		{"a body twice", "name: x\nmatrix: {subject: [{name: a, command: ./a, body: x, body-file: decode_test.go}]}\n", "f.yaml:2:64: matrix.subject: body and body-file exclude each other"},
+		{"no body file", "name: x\nmatrix: {subject: [{name: a, command: ./a, body-file: none}]}\n", "f.yaml:2:55: matrix.subject.body-file: "},
+		{"a body without end", "name: x\nmatrix: {subject: [{name: a, command: ./a, body-file: /dev/zero}]}\n", "/dev/zero is no regular file"},
+		{"a name for a path", "name: x\nmatrix: {subject: [{name: ../a, command: ./a}]}\n", "f.yaml:2:27: matrix.subject.name: want at most 40 letters"},
 		{"wrong type", head + "repeat: {blocks: ten}\n", `f.yaml:3:18: repeat.blocks: want a whole number, have the text "ten"`},
 		{"a fraction of a block", head + "repeat: {blocks: 1.5}\n", `f.yaml:3:18: repeat.blocks: want a whole number, have the number 1.5`},
 		{"out of range", head + "repeat: {blocks: 0}\n", `f.yaml:3:18: repeat.blocks: want a whole number from 1 to 10000, have 0`},
@@ -168,7 +294,10 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(full))
+	f.Add([]byte(multiplied))
 	for _, seed := range []string{"", "name: x", "a: &a [*a]", "{", "? x\n: y", "name: !!binary x", "matrix: {subject: [{}]}", "- - -",
+		"name: x\nmatrix: {subject: [1, 1], parse: [linear]}\ncompare: [[1, 1]]\nprecision: 1%\nassert: [\"success.http < 1 where phase = 1\"]",
+		"name: x\nmatrix: {subject: [{name: a, command: [1, true, 1.5], header: {a: }}]}", "name: x\nmatrix: {subject: [{phase: 1}], sysctls: {net.a.b: [~]}}",
 		"name: x\nmatrix: {subject: [1]}\nload: {duration: 9s}\nfaults: [{at: 1s, for: 1s, partition: {port: 1}}, {at: 2s, for: 0.1s, partition: ~}]"} {
 		f.Add([]byte(seed))
 	}

@@ -94,83 +94,77 @@ type placedFault struct {
 	node ast.Node
 }
 
-// faults reads a timeline: a list of entries such as
+// faultsValue reads a timeline: a list of entries such as
 // {at: 5s, for: 5s, partition: {via: nft}}.
-func (d decoder) faults(to *[]placedFault, what string) func(ast.Node) error {
-	return func(n ast.Node) error {
-		*to = nil
-		err := d.list(what, func(n ast.Node) error {
-			f, err := d.fault(n, what)
-			*to = append(*to, placedFault{f, n})
-			return err
-		})(n)
+func (d decoder) faultsValue(to *[]placedFault, what string) value {
+	var f Fault
+	one := d.fault(&f, what).checked(func(n ast.Node) error {
+		*to = append(*to, placedFault{f, n})
+		return nil
+	})
+	return d.list(what, one).reading(func(ast.Node) { *to = nil }).checked(func(ast.Node) error {
 		slices.SortStableFunc(*to, func(a, b placedFault) int { return int(a.At - b.At) })
-		return err
-	}
+		return nil
+	})
 }
 
-func (d decoder) fault(n ast.Node, what string) (Fault, error) {
-	f := Fault{At: -1, For: -1}
-	fields := []field{
-		{"at", d.duration(&f.At, what+".at", 0, maxLoad)},
-		{"for", d.duration(&f.For, what+".for", time.Millisecond, maxLoad)},
-	}
+func (d decoder) fault(f *Fault, what string) value {
 	var named ast.Node
+	fields := []field{
+		{"at", "when it begins, counted from the start of sending", d.duration(&f.At, what+".at", 0, maxLoad)},
+		{"for", "how long it lasts", d.duration(&f.For, what+".for", time.Millisecond, maxLoad)},
+	}
+	var one []shape
 	for _, kind := range chaos.Faults() {
-		fields = append(fields, field{kind.Name, func(n ast.Node) error {
+		options := d.faultOptions(f, kind, what+"."+kind.Name).optional()
+		read := options.read
+		options.read = func(n ast.Node) error {
 			if f.Name != "" {
 				return d.errorf(n, "%s: %s and %s stand in one entry; give each an entry of its own", what, f.Name, kind.Name)
 			}
 			f.Name, named = kind.Name, n
-			return d.faultOptions(&f, kind, n, what+"."+kind.Name)
-		}})
+			return read(n)
+		}
+		fields = append(fields, field{kind.Name, kind.About, options})
+		one = append(one, shape{Required: []string{kind.Name}})
 	}
-	if err := d.mapping(n, what, fields); err != nil {
-		return f, err
-	}
-	switch {
-	case f.At < 0:
-		return f, d.errorf(n, "%s: the key at is missing: when it begins, such as at: 5s", what)
-	case f.For < 0:
-		return f, d.errorf(n, "%s: the key for is missing: how long it lasts, such as for: 5s", what)
-	case f.Name == "":
-		return f, d.errorf(n, "%s: no fault is named; it takes %s", what, strings.Join(chaos.Names(), ", "))
-	}
-	if err := f.check(); err != nil {
-		return f, d.errorf(named, "%s: %v", what, err)
-	}
-	return f, nil
+	v := d.object(what, fields...).reading(func(ast.Node) { *f = Fault{At: -1, For: -1} }).checked(func(n ast.Node) error {
+		switch {
+		case f.At < 0:
+			return d.errorf(n, "%s: the key at is missing: when it begins, such as at: 5s", what)
+		case f.For < 0:
+			return d.errorf(n, "%s: the key for is missing: how long it lasts, such as for: 5s", what)
+		case f.Name == "":
+			return d.errorf(n, "%s: no fault is named; it takes %s", what, strings.Join(chaos.Names(), ", "))
+		}
+		if err := f.check(); err != nil {
+			return d.errorf(named, "%s: %v", what, err)
+		}
+		return nil
+	})
+	v.shape.Required, v.shape.OneOf = []string{"at", "for"}, one
+	return v
 }
 
-// faultOptions reads the options of one fault; without any its value may be
-// left out.
-func (d decoder) faultOptions(f *Fault, kind chaos.Fault, n ast.Node, what string) error {
-	if _, empty := n.(*ast.NullNode); empty {
-		return nil
-	}
-	f.Options = map[string]string{}
-	var fields []field
-	option := func(name string) field {
-		return field{name, func(n ast.Node) error {
+// faultOptions reads the options of one fault.
+func (d decoder) faultOptions(f *Fault, kind chaos.Fault, what string) value {
+	option := func(name string, s shape) value {
+		return value{s, func(n ast.Node) error {
 			word, err := d.scalar(n, what+"."+name)
 			f.Options[name] = word
 			return err
 		}}
 	}
-	fields = append(fields, option(faultPort))
+	port := shape{AnyOf: []shape{{Enum: []any{serverPort}}, {Type: "integer", Minimum: bound(1), Maximum: bound(65535)}, {Type: "string", Pattern: wholeNumber}}}
+	fields := []field{{faultPort, "the port that it is aimed at: server, the default, or a number", option(faultPort, port)}}
 	for _, o := range kind.Options {
-		fields = append(fields, option(o.Name))
+		s := shape{Type: []string{"string", "number", "boolean"}}
+		if len(o.Values) > 0 {
+			s = shape{Enum: enumOf(o.Values)}
+		}
+		fields = append(fields, field{o.Name, o.About, option(o.Name, s)})
 	}
-	return d.mapping(n, what, fields)
-}
-
-// scalar reads text, a number or a truth value as text.
-func (d decoder) scalar(n ast.Node, what string) (string, error) {
-	switch n.(type) {
-	case *ast.BoolNode, *ast.FloatNode:
-		return n.GetToken().Value, nil
-	}
-	return d.word(n, what)
+	return d.object(what, fields...).reading(func(ast.Node) { f.Options = map[string]string{} })
 }
 
 // timeline gives an arm its faults, and says what of them cannot be: they need

@@ -100,7 +100,7 @@ func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
 	}
 	p.Notes = append(p.Notes, p.foreignNotes()...)
 	p.raiseBlocks()
-	return p, nil
+	return p, p.planAssertions(s)
 }
 
 // with is the scenario under the options.
@@ -120,7 +120,7 @@ func (s *Scenario) with(o Options) *Scenario {
 			arm.Load.Clients = o.Clients
 		}
 		if o.Connection != "" {
-			arm.Load.Connection = o.Connection
+			arm.Load.Connection, arm.Load.Connections = o.Connection, nil
 		}
 		if o.Blocks > 0 && (arm.Ranked || !anyRanked) {
 			arm.Blocks = o.Blocks
@@ -241,9 +241,7 @@ func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.P
 	if !anyPhase(subjects) {
 		entry.Overrides, arm.Load.Metrics = nil, 0 // they are of phases
 	}
-	for _, clients := range arm.Load.Clients {
-		load := arm.Load
-		load.Clients = []int{clients}
+	for _, load := range arm.Load.variants() {
 		play.loads = append(play.loads, load)
 		entry.Loads = append(entry.Loads, load.record(play.slices))
 	}
@@ -442,12 +440,8 @@ func (p *Plan) Describe(w io.Writer) error {
 }
 
 func (a armPlay) describeLoads() string {
-	clients := make([]string, 0, len(a.loads))
-	for _, l := range a.loads {
-		clients = append(clients, strconv.Itoa(l.Clients[0]))
-	}
 	load := a.loads[0]
-	out := strings.Join(clients, "/") + " clients, " + string(load.Connection) + " connections, "
+	out := describeVariants(a.loads) + ", "
 	switch {
 	case load.RequestsPerClient > 0:
 		return out + fmt.Sprintf("%d requests each", load.RequestsPerClient)

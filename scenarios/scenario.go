@@ -60,6 +60,9 @@ type Arm struct {
 type Load struct {
 	Clients    []int // each number is a load of its own
 	Connection loadgen.Connection
+	// Connections are played instead of Connection where there are any, each a
+	// load of its own.
+	Connections []loadgen.Connection
 	// Slice is the length of a slice. It is not used where Duration, Requests or
 	// RequestsPerClient bound the load, which then plays as one stretch.
 	Slice             time.Duration
