@@ -123,7 +123,7 @@ b-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 
 // TestAxisComparesOneChangeAtATime also counts: a family as large as that of
 // neighbours.
 func TestAxisComparesOneChangeAtATime(t *testing.T) {
-	s, err := Decode("f.yaml", []byte("name: x\nmatrix: {subject: [3, 5], parse: [quadratic, linear], limit: [mutex, shards]}\n"))
+	s, err := Decode("f.yaml", []byte("name: x\nmatrix: {subject: [3, 5], parse: [quadratic, linear], limiter: [mutex, shards]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

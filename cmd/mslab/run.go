@@ -20,6 +20,7 @@ import (
 
 type runOptions struct {
 	list, dryRun bool
+	schema       bool
 	phases       string
 	clients      []int
 	blocks       int
@@ -64,6 +65,7 @@ one load, each compared with the one before it.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.BoolVar(&o.list, "list", false, "list the scenarios that come with mslab")
+	addSchemaFlag(cmd, &o.schema)
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be played and how long it would take")
 	f.StringVar(&o.phases, "phases", "", "play these phases, such as 1-7 or 3,pool")
 	f.IntSliceVar(&o.clients, "clients", nil, "numbers of concurrent clients, each a load of its own")
@@ -91,6 +93,9 @@ func completeScenarios(*cobra.Command, []string, string) ([]string, cobra.ShellC
 }
 
 func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
+	if o.schema {
+		return writeSchema(cmd, cmd.OutOrStdout(), args)
+	}
 	if err := firstError(
 		exclusive(cmd, "json", "format"),
 		exclusive(cmd, "list", "dry-run"),
@@ -227,7 +232,7 @@ func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o
 	if err != nil {
 		return err
 	}
-	return checkValid(dir, run)
+	return firstError(checkValid(dir, run), checkAsserted(run))
 }
 
 // checkValid is the error of a run that has no valid trial of something.
