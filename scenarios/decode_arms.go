@@ -76,7 +76,11 @@ func (d decoder) numberFlag(arm *Arm, what, flag string, low, high int64) value 
 
 // stage reads a variant of a stage that there is.
 func (d decoder) stage(what string, info server.StageInfo, to func(string, ast.Node) error) value {
-	return value{stageShape(info), func(n ast.Node) error {
+	var s shape
+	if d.shapes {
+		s = stageShape(info)
+	}
+	return value{s, func(n ast.Node) error {
 		word, err := d.word(n, what)
 		if err != nil {
 			return err

@@ -24,6 +24,13 @@ arms:
     exec: pool
     gomaxprocs: 4
     gogc: off
+    sink: sync
+    ack: written
+    parse: linear
+    limiter: shards
+    events: ring
+    guard: queue
+    conn: keep
     rate-limit: 10000
     sink-delay: 1ms
     max-threads: 100
@@ -68,9 +75,11 @@ matrix:
 arms:
   a: {precision: 0.5%, budget: 2m, ranked: true}
   b: {load: {clients: [3, 4]}}
+  c: {load: {duration: 9s}, faults: [{at: 0, for: 1s, partition: {direction: in}}, {at: 2s, for: 1s, memory: {mode: hog, limit: 64MiB, blocks: 100, block-size: 1MiB}}, {at: 4s, for: 1s, memory: {headroom: 4MiB, oom: pause}}]}
+  d: {load: {requests: 100}}
 precision: 0.02
 budget: 20m
-assert: ["server.cpu_ns_per_request < 1ms where subject = linear-json+quadratic+gomaxprocs-1", "server.rss_max_bytes < 1GiB where connection = keep"]
+assert: ["server.cpu_ns_per_request < 1ms where subject = old", "server.rss_max_bytes < 1GiB where connection = keep"]
 compare: []
 `
 
@@ -102,7 +111,11 @@ theremap[]`},
 		"arms": {strings.Join(arms, "\n"), `a-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0.005 2m0s 2
 a-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0.005 2m0s 2
 b-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 4
-b-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 4`},
+b-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 4
+c-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 2
+c-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 2
+d-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 2
+d-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 2`},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s\n%s\nwant\n%s", what, c.got, c.want)
@@ -158,7 +171,8 @@ func TestDecodeEveryKey(t *testing.T) {
 		Assertions: []string{"success.http >= 99.9%", "latency.p99 < 50ms where phase = 3 and arm = told"},
 		Arms: []Arm{
 			{Name: "ranked", About: "sliced", Load: ranked, Blocks: 9, Slices: 2, Ranked: true, Sysctls: tuned,
-				Overrides: map[string]string{"listen": "backlog1024", "exec": "pool", "gomaxprocs": "4", "gogc": "off",
+				Overrides: map[string]string{"listen": "backlog1024", "exec": "pool", "sink": "sync", "ack": "written", "parse": "linear",
+					"limiter": "shards", "events": "ring", "guard": "queue", "conn": "keep", "gomaxprocs": "4", "gogc": "off",
 					"rate-limit": "10000", "sink-delay": "1ms", "max-threads": "100"}},
 			{Name: "told", Load: told, Blocks: 12, Slices: 6, Overrides: none, Steer: true,
 				Sysctls: map[string]string{"net.ipv4.tcp_abort_on_overflow": "1", "net.ipv4.tcp_syncookies": "1"}},

@@ -151,6 +151,9 @@ func (d decoder) faultOptions(f *Fault, kind chaos.Fault, what string) value {
 	option := func(name string, s shape) value {
 		return value{s, func(n ast.Node) error {
 			word, err := d.scalar(n, what+"."+name)
+			if err == nil && word == "" {
+				err = d.errorf(n, "%s.%s: want a value, have an empty text; leave it out for the default", what, name)
+			}
 			f.Options[name] = word
 			return err
 		}}
@@ -158,7 +161,7 @@ func (d decoder) faultOptions(f *Fault, kind chaos.Fault, what string) value {
 	port := shape{AnyOf: []shape{{Enum: []any{serverPort}}, {Type: "integer", Minimum: bound(1), Maximum: bound(65535)}, {Type: "string", Pattern: wholeNumber}}}
 	fields := []field{{faultPort, "the port that it is aimed at: server, the default, or a number", option(faultPort, port)}}
 	for _, o := range kind.Options {
-		s := shape{Type: []string{"string", "number", "boolean"}}
+		s := shape{Type: []string{"string", "number", "boolean"}, MinLength: 1}
 		if len(o.Values) > 0 {
 			s = shape{Enum: enumOf(o.Values)}
 		}

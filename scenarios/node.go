@@ -16,7 +16,8 @@ import (
 // decoder turns nodes of a YAML document into values and says of each wrong one
 // where it stands.
 type decoder struct {
-	file string
+	file   string
+	shapes bool // say of stages what they take: asking them costs more than reading a file
 }
 
 func (d decoder) errorf(at ast.Node, format string, args ...any) error {

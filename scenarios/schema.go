@@ -16,7 +16,7 @@ const SchemaID = "https://mslab.invalid/scenario/v1"
 // made of the fields that the decoder reads by, and says what can be said of a
 // key by itself; docs/scenarios.md lists what Decode refuses beyond that.
 func WriteSchema(w io.Writer) error {
-	root := newDraft(decoder{file: "schema"}).file().shape
+	root := newDraft(decoder{shapes: true}).file().shape
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.ID = SchemaID
 	root.Title = "A scenario of mslab run"

@@ -89,7 +89,7 @@ var stricter = []string{
 	`want a duration from`, `want a percentage from`, `is no (duration|rate|size|number)`, `no metric`, `no such key`,
 	`want a (number|percentage) from 1 to`, `want server or a number from`,
 	// what is asked of others
-	`subject .*: `, `asks for a shell`, `body-file: `, `is not aimed at`, `(memory|partition): `, `faults: .*(--|option|want)`, `combin|needs|plan arm`,
+	`subject .*: `, `asks for a shell`, `body-file: `, `want a program, have none`, `is not aimed at`, `(memory|partition): `, `faults: .*(--|option|want)`, `combin|needs|plan arm`,
 }
 
 func refusedForMore(err error) bool {
@@ -102,7 +102,7 @@ var others = []any{nil, true, "text", "", " ", "7", "1s", "-1s", "0", "999h", "5
 
 // mutants gives each tree that differs from this one in one place: a key
 // removed, misspelled or added, a value changed or doubled.
-func mutants(at any, change func(any)) {
+func mutants(at any, others []any, change func(any)) {
 	for _, other := range others {
 		change(other)
 	}
@@ -115,7 +115,7 @@ func mutants(at any, change func(any)) {
 			misspelled := maps.Clone(without)
 			misspelled[key+"x"] = v[key]
 			change(misspelled)
-			mutants(v[key], func(inner any) {
+			mutants(v[key], others, func(inner any) {
 				other := maps.Clone(v)
 				other[key] = inner
 				change(other)
@@ -128,7 +128,7 @@ func mutants(at any, change func(any)) {
 		for i := range v {
 			change(slices.Delete(slices.Clone(v), i, i+1))
 			change(slices.Insert(slices.Clone(v), i, v[i]))
-			mutants(v[i], func(inner any) {
+			mutants(v[i], others, func(inner any) {
 				other := slices.Clone(v)
 				other[i] = inner
 				change(other)
@@ -169,7 +169,11 @@ func TestSchemaAndDecoderAgree(t *testing.T) {
 		if _, err := Decode("f.yaml", asJSON(t, trees[name])); err != nil {
 			t.Fatalf("%s is refused as it is: %v", name, err)
 		}
-		mutants(trees[name], check)
+		of := others
+		if strings.HasSuffix(name, ".yaml") {
+			of = of[:3] // the other two have every key
+		}
+		mutants(trees[name], of, check)
 		if t.Failed() {
 			return // each file has the same keys
 		}
