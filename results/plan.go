@@ -2,6 +2,7 @@ package results
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -26,6 +27,9 @@ type Plan struct {
 	MinEffectFrom string  `json:"min_effect_from"`
 	// Assert are the assertions on the finished run; see ParseAssertion.
 	Assert []string `json:"assert,omitempty"`
+	// Source is what the plan was made from, in the form of the package that
+	// plans, so that an interrupted run can be planned again and finished.
+	Source json.RawMessage `json:"source,omitempty"`
 }
 
 // SubjectPlan is one subject and what was claimed of it elsewhere.
@@ -59,8 +63,14 @@ type ArmPlan struct {
 	// there are several, clients, arrival, connection, requests, think time and
 	// metrics tell them apart, and a trial's record repeats those.
 	Loads []record.Load `json:"loads"`
-	// Blocks is how often all subjects play, each time in fresh processes.
+	// Blocks is how often all subjects play, each time in fresh processes; the
+	// least number of times where there is a precision to reach.
 	Blocks int `json:"blocks"`
+	// PrecisionGoal is the half-width that the 95 % interval of every comparison
+	// is to reach, a fraction of its ratio; 0 plays Blocks and no more. BudgetS
+	// bounds the seconds that are spent on it, 0 for no bound.
+	PrecisionGoal float64 `json:"precision_goal,omitempty"`
+	BudgetS       float64 `json:"budget_s,omitempty"`
 	// Slices is the number of stretches of load a subject gets in a block; 1 in
 	// an arm that is not sliced. SliceS is the length of one in seconds, 0 where
 	// the number of requests bounds it.
@@ -91,6 +101,7 @@ type Played struct {
 	Block int      `json:"block"` // counted from 1, as in record.Record
 	Load  int      `json:"load"`  // index into ArmPlan.Loads
 	Order []string `json:"order"`
+	TookS float64  `json:"took_s,omitempty"` // seconds, with the starts and stops of the servers
 }
 
 // Run is a run folder: the plan, how it went, and the trials.
@@ -104,6 +115,8 @@ type Run struct {
 	Environment *record.Environment `json:"environment,omitempty"`
 	Order       []Played            `json:"order,omitempty"`
 	Notes       []string            `json:"notes,omitempty"` // what the reader of the tables must know
+	// Stopped says why the arms with a precision to reach ended.
+	Stopped []Stopped `json:"stopped,omitempty"`
 	// Predictions were stored before the first trial was played.
 	Predictions []Prediction `json:"predictions,omitempty"`
 	// Traced are the trials that the probe syscalls played apart from Trials.

@@ -1,6 +1,10 @@
 package scenarios
 
-import "math/rand/v2"
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+)
 
 // order returns who plays when in one block: each of n subjects once a round,
 // as indices. The first round is a random permutation and the next its reverse,
@@ -23,7 +27,11 @@ func order(rng *rand.Rand, n, rounds int) []int {
 	return played
 }
 
-// orderSource makes the orders of a run from its seed.
-func orderSource(seed int64) *rand.Rand {
-	return rand.New(rand.NewPCG(uint64(seed), 0x6f72646572)) // "order"
+// orderSource makes the order of one block under one load. It depends on the
+// run's seed and on which block it is alone, so that a block that is played
+// anew, or after a pause, has the order that it would have had.
+func orderSource(seed int64, arm string, block, load int) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "order\x00%s\x00%d\x00%d", arm, block, load)
+	return rand.New(rand.NewPCG(uint64(seed), h.Sum64()))
 }

@@ -30,6 +30,11 @@ type Options struct {
 	// of 1 %.
 	MinEffect     float64
 	MinEffectFrom string
+	// Precision asks for blocks until every interval's half-width is at most this
+	// fraction, in every ranked arm; Blocks is the least number then. Budget is
+	// the time of the run under it, 0 for 10 minutes.
+	Precision float64
+	Budget    time.Duration
 }
 
 // Plan is a run with everything decided before the first server starts.
@@ -42,14 +47,17 @@ type Plan struct {
 	probes    []string
 	namespace bool
 	specs     []SubjectSpec // one for each of Record.Subjects
+	rest      *results.Run  // that the plan is the rest of; nil for a new run
 }
 
 // armPlay is what playing an arm needs beyond its record.
 type armPlay struct {
 	name     string
 	subjects []player
-	loads    []Load // one number of clients each
-	blocks   int
+	loads    []Load  // one number of clients each
+	blocks   int     // the least where there is a goal
+	goal     float64 // of precision; 0 for none
+	expected int     // blocks in all, as far as can be told; while it plays
 	slices   int
 	sysctls  map[string]string
 	steer    bool
@@ -76,7 +84,7 @@ func NewPlan(s *Scenario, o Options) (*Plan, error) {
 }
 
 func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
-	s = s.with(o)
+	from, s := s, s.with(o)
 	subjects, err := subjectsOf(s.Subjects)
 	if err != nil {
 		return nil, err
@@ -100,7 +108,13 @@ func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
 	}
 	p.Notes = append(p.Notes, p.foreignNotes()...)
 	p.raiseBlocks()
-	return p, p.planAssertions(s)
+	if err := p.planAssertions(s); err != nil {
+		return nil, err
+	}
+	if err := p.setGoals(s.Budget, o.Blocks); err != nil {
+		return nil, err
+	}
+	return p, p.keepSource(from, o)
 }
 
 // with is the scenario under the options.
@@ -126,6 +140,7 @@ func (s *Scenario) with(o Options) *Scenario {
 			arm.Blocks = o.Blocks
 		}
 	}
+	out.withGoal(o)
 	return &out
 }
 
@@ -216,7 +231,7 @@ func underShows(base Arm, shows server.Shows, keepClients bool) Arm {
 func (p *Plan) addArm(arm Arm, subjects []results.SubjectPlan, pairs []results.PairPlan) error {
 	play := armPlay{name: arm.Name, blocks: arm.Blocks, slices: arm.Slices, sysctls: arm.Sysctls, steer: arm.Steer, flags: arm.Overrides, faults: arm.Faults}
 	entry := results.ArmPlan{Name: arm.Name, About: arm.About, Ranked: arm.Ranked, Blocks: arm.Blocks,
-		Overrides: arm.Overrides}
+		Overrides: arm.Overrides, PrecisionGoal: arm.Precision, BudgetS: arm.Budget.Seconds()}
 	if arm.Load.bounded() {
 		play.slices = 1
 	} else {
@@ -304,8 +319,8 @@ func (l Load) record(slices int) record.Load {
 	return out
 }
 
-// raiseBlocks gives ranked arms the blocks without which no verdict is given.
-func (p *Plan) raiseBlocks() {
+// comparisons counts those that are made of one metric, over all arms.
+func (p *Plan) comparisons() int {
 	pairs := 0
 	for _, arm := range p.Record.Arms {
 		for _, pair := range arm.Pairs {
@@ -314,10 +329,16 @@ func (p *Plan) raiseBlocks() {
 			}
 		}
 	}
+	return pairs
+}
+
+// raiseBlocks gives ranked arms the blocks without which no verdict is given.
+func (p *Plan) raiseBlocks() {
+	pairs := p.comparisons()
 	need := results.BlocksNeeded(pairs)
 	for i := range p.arms {
 		arm := &p.Record.Arms[i]
-		if len(arm.Pairs) == 0 || arm.Blocks == 0 || arm.Blocks >= need {
+		if arm.PrecisionGoal > 0 || len(arm.Pairs) == 0 || arm.Blocks == 0 || arm.Blocks >= need {
 			continue
 		}
 		p.Notes = append(p.Notes, fmt.Sprintf("Arm %s: %s raised to %d, without which nothing can be told of %s.",
@@ -357,8 +378,12 @@ const (
 // Duration is about how long the run will take.
 func (p *Plan) Duration() time.Duration {
 	var sum time.Duration
-	for _, arm := range p.arms {
-		sum += time.Duration(arm.blocks)*arm.blockDuration() + arm.tracedDuration()
+	for i, arm := range p.arms {
+		blocks := arm.blocks
+		if p.rest != nil {
+			blocks = max(0, blocks-p.rest.FinishedBlocks(p.Record.Arms[i]))
+		}
+		sum += time.Duration(blocks)*arm.blockDuration() + arm.tracedDuration()
 	}
 	return sum
 }
@@ -424,8 +449,8 @@ func (p *Plan) Describe(w io.Writer) error {
 			say("arm %s: %s: cannot show here (%s)", arm.Name, subjects, arm.Pairs[0].CannotShow)
 			continue
 		}
-		say("arm %s: %s: %s of %s, about %s", arm.Name, subjects, count(arm.Blocks, "block"), play.describeLoads(),
-			(time.Duration(arm.Blocks) * play.blockDuration()).Round(time.Second))
+		say("arm %s: %s: %s of %s, about %s%s", arm.Name, subjects, count(arm.Blocks, "block"), play.describeLoads(),
+			(time.Duration(arm.Blocks) * play.blockDuration()).Round(time.Second), p.describeGoal(i))
 		if play.traced {
 			say("arm %s: then %s to count the syscalls of, about %s", arm.Name, count(len(play.subjects), "traced trial"),
 				play.tracedDuration().Round(time.Second))
@@ -433,6 +458,9 @@ func (p *Plan) Describe(w io.Writer) error {
 	}
 	for _, note := range p.Notes {
 		say("%s", note)
+	}
+	if rest := p.Rest(); rest != "" {
+		say("%s", rest)
 	}
 	say("about %s in all", p.Duration().Round(time.Second))
 	_, err := io.WriteString(w, b.String())

@@ -13,7 +13,7 @@ import (
 func TestOrderOfTwoIsABBA(t *testing.T) {
 	first := map[int]int{}
 	for seed := range int64(200) {
-		got := order(orderSource(seed), 2, 4)
+		got := order(orderSource(seed, "arm", 1, 0), 2, 4)
 		a, b := got[0], got[1]
 		first[a]++
 		if want := []int{a, b, b, a}; a == b || !slices.Equal(got[:4], want) {
@@ -28,7 +28,7 @@ func TestOrderOfTwoIsABBA(t *testing.T) {
 func TestOrderIsBalanced(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 7} {
 		for _, rounds := range []int{1, 2, 4, 5} {
-			got := order(orderSource(1), n, rounds)
+			got := order(orderSource(1, "arm", 1, 0), n, rounds)
 			if len(got) != n*rounds {
 				t.Fatalf("%d subjects, %d rounds: %d slices", n, rounds, len(got))
 			}
@@ -57,9 +57,8 @@ func TestOrderIsBalanced(t *testing.T) {
 
 func TestOrderFollowsTheSeed(t *testing.T) {
 	play := func(seed int64) (all []int) {
-		rng := orderSource(seed)
-		for range 5 {
-			all = append(all, order(rng, 7, 4)...)
+		for block := range 5 {
+			all = append(all, order(orderSource(seed, "arm", block+1, 0), 7, 4)...)
 		}
 		return all
 	}

@@ -66,7 +66,7 @@ func (p *progress) block(arm *armPlay, block, load int) {
 	if load == 0 {
 		p.next(arm.blockDuration())
 	}
-	p.place = Place{Arm: arm.name, Load: load, Block: block, Blocks: arm.blocks}
+	p.place = Place{Arm: arm.name, Load: load, Block: block, Blocks: arm.expected}
 	p.tell(BlockBegun{Place: p.place, Left: p.left()})
 }
 

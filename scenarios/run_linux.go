@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -21,7 +20,6 @@ type runner struct {
 	spawner  *spawner
 	store    *results.Store
 	run      *results.Run
-	rng      *rand.Rand
 	progress *progress
 	proc     bool // the probe is on
 	netstat  bool
@@ -29,7 +27,8 @@ type runner struct {
 	sysctls  map[string]string // read once an arm
 }
 
-// Run plays a plan and returns its folder and what it holds. Every trial is
+// Run plays a plan, or the rest of one (see PlanRest), and returns its folder and
+// what it holds. Every trial is
 // written as soon as its block is over. When ctx ends, the servers are stopped,
 // what was measured is kept and marked incomplete, and the error is that of
 // ctx; the folder and the run are returned with it. In a sandbox (see
@@ -45,7 +44,7 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 			return "", nil, fmt.Errorf("run %s: %w", plan.Record.Scenario, err)
 		}
 	}
-	r := &runner{plan: plan, play: play, rng: orderSource(plan.Record.Seed),
+	r := &runner{plan: plan, play: play,
 		proc: slices.Contains(plan.probes, probeProc), netstat: slices.Contains(plan.probes, probeNetstat)}
 	if r.exe, err = play.executable(); err != nil {
 		return "", nil, err
@@ -71,17 +70,13 @@ func Run(ctx context.Context, plan *Plan, play Play) (dir string, run *results.R
 	defer func() { err = errors.Join(err, data.remove()) }()
 	r.scratch = data.dir
 
-	r.run = &results.Run{Tool: play.Tool, Plan: plan.Record, Started: time.Now().UTC(), Incomplete: true,
-		Environment: environment(plan.cores), Notes: slices.Clone(plan.Notes), Predictions: slices.Clone(play.Predictions)}
-	r.note(r.caveats()...)
-	r.note(amiss...)
-	if r.store, err = play.newStore(plan.Record.Scenario, r.run.Started); err != nil {
+	letGo, err := r.open()
+	if err != nil {
 		return "", nil, err
 	}
-	r.run.Dir = r.store.Dir()
-	if err := r.store.WriteRun(r.run); err != nil {
-		return "", nil, errors.Join(err, r.store.Discard())
-	}
+	defer func() { err = errors.Join(err, letGo()) }()
+	r.note(r.caveats()...)
+	r.note(amiss...)
 	r.progress = newProgress(play, plan)
 	err = r.arms(ctx)
 	r.progress.tell(RunEnded{Complete: err == nil})
@@ -183,13 +178,8 @@ func (r *runner) arm(ctx context.Context, arm *armPlay) (err error) {
 		}
 	}
 	r.sysctls = environment(r.plan.cores).Sysctls
-	for block := 1; block <= arm.blocks; block++ {
-		for load := range arm.loads {
-			if err := r.block(ctx, arm, block, load); err != nil {
-				return err
-			}
-		}
-		r.progress.blockEnded()
+	if err := r.blocks(ctx, arm); err != nil {
+		return err
 	}
 	if arm.traced {
 		return r.trace(ctx, arm)
@@ -216,11 +206,12 @@ type cell struct {
 // block starts all subjects, plays their slices in turn and stops them.
 func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error {
 	r.progress.block(arm, block, load)
+	began := time.Now()
 	cells, err := r.start(ctx, arm)
 	if err != nil {
 		return err
 	}
-	turns := order(r.rng, len(cells), arm.slices)
+	turns := order(orderSource(r.plan.Record.Seed, arm.name, block, load), len(cells), arm.slices)
 	played, err := r.slices(ctx, arm, cells, turns, arm.loads[load], block)
 	children := childrenOf(cells)
 	if stopErr := endAll(children); stopErr != nil {
@@ -234,8 +225,8 @@ func (r *runner) block(ctx context.Context, arm *armPlay, block, load int) error
 	for _, i := range turns[:played] {
 		entry.Order = append(entry.Order, cells[i].player.subject.Name)
 	}
-	r.run.Order = append(r.run.Order, entry)
-	return errors.Join(err, r.keep(arm, cells, block))
+	entry.TookS = time.Since(began).Seconds()
+	return errors.Join(err, r.keep(arm, cells, entry))
 }
 
 // start starts a server for each subject, all before the first is loaded.
@@ -303,8 +294,11 @@ func (r *runner) slices(ctx context.Context, arm *armPlay, cells []*cell, turns 
 	return len(turns), ctx.Err()
 }
 
-// keep merges the slices of each subject and writes its trial.
-func (r *runner) keep(arm *armPlay, cells []*cell, block int) error {
+// keep merges the slices of each subject and writes its trial, and that the
+// block was played once all of them are written: a block that is not in the
+// run's order is played anew when the run is resumed.
+func (r *runner) keep(arm *armPlay, cells []*cell, entry results.Played) error {
+	block := entry.Block
 	for _, c := range cells {
 		if len(c.parts) == 0 {
 			if c.child.failed != "" {
@@ -323,6 +317,7 @@ func (r *runner) keep(arm *armPlay, cells []*cell, block int) error {
 		r.run.Trials = append(r.run.Trials, trial)
 		r.progress.kept(trial)
 	}
+	r.run.Order = append(r.run.Order, entry)
 	return r.store.WriteRun(r.run)
 }
 

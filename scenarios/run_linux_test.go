@@ -309,7 +309,7 @@ func newCells(ctx context.Context, exe, scratch string, arm Arm, phases ...strin
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	r := &runner{plan: p, exe: exe, scratch: scratch, proc: true, netstat: true, rng: orderSource(1), progress: newProgress(Play{}, p),
+	r := &runner{plan: p, exe: exe, scratch: scratch, proc: true, netstat: true, progress: newProgress(Play{}, p),
 		run: &results.Run{Started: time.Now(), Environment: &record.Environment{}}}
 	release, err := r.claimCores()
 	if err != nil {

@@ -20,6 +20,9 @@ func (r *runner) trace(ctx context.Context, arm *armPlay) error {
 		if r.untraced != "" {
 			break
 		}
+		if r.run.TracedAlready(arm.name, p.subject.Name) {
+			continue // before the run was resumed
+		}
 		r.progress.traced(arm, p.subject.Name)
 		traced, err := r.tracedTrial(ctx, arm, p)
 		var missing *ebpf.Missing

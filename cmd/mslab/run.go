@@ -31,6 +31,7 @@ type runOptions struct {
 	format       string
 	json         bool
 	progress     string
+	precisionOptions
 }
 
 // newRunCommand makes the command; again is the whole command line, by which it
@@ -52,10 +53,18 @@ user namespace. Where neither can be made (mslab doctor says why) auto plays on
 the host's network and says so; on fails; off always plays there.
 
 With --phases and no scenario it plays the default plan: the phases named, under
-one load, each compared with the one before it.`,
+one load, each compared with the one before it.
+
+With --precision it adds blocks until the interval of every comparison of CPU per
+request is within that of its ratio, or the budget of time is spent, and says
+which; the least number of blocks is 10, that which a verdict needs, or --blocks.
+
+A run that was cut short, even by kill -9, keeps every block that was over;
+--resume plays the rest of it, in the order that it would have had.`,
 		Example: `  mslab run --list
   mslab run first-look
-  mslab run --phases 1-3,7 --clients 50`,
+  mslab run --phases 1-3,7 --clients 50
+  mslab run --phases 3,4 --precision 1% --budget 10m`,
 		Args: wantArgs(0, 1, "one scenario"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runScenario(cmd, o, args, again)
@@ -71,6 +80,7 @@ one load, each compared with the one before it.`,
 	f.IntSliceVar(&o.clients, "clients", nil, "numbers of concurrent clients, each a load of its own")
 	f.IntVar(&o.blocks, "blocks", 0, "how often all subjects are started and played")
 	o.subjects.register(f)
+	addPrecisionFlags(cmd, &o.precisionOptions)
 	f.StringVar(&o.minEffect, "min-effect", "", "smallest effect to call a difference, such as 1% (default: from this machine's aa run)")
 	f.StringVar(&o.sandbox, "sandbox", sandboxAuto, "play in a network namespace of the run's own: auto, on or off")
 	_ = cmd.RegisterFlagCompletionFunc("sandbox", cobra.FixedCompletions(sandboxModes, cobra.ShellCompDirectiveNoFileComp))
@@ -99,7 +109,9 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 	if err := firstError(
 		exclusive(cmd, "json", "format"),
 		exclusive(cmd, "list", "dry-run"),
+		exclusive(cmd, "list", "resume"),
 		checkSandbox(o.sandbox),
+		checkResume(cmd, args),
 		checkFormat(&o.format, o.json, results.Formats...),
 		checkProgress(o.progress),
 	); err != nil {
@@ -109,10 +121,10 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 		return listScenarios(cmd.OutOrStdout(), o.format)
 	}
 	plan, err := o.plan(cmd, args)
-	if err == nil {
+	if err == nil && plan != nil {
 		err = checkWanted(o.sandbox, plan)
 	}
-	if err != nil {
+	if err != nil || plan == nil {
 		return err
 	}
 	if o.dryRun {
@@ -129,7 +141,11 @@ func runScenario(cmd *cobra.Command, o runOptions, args, again []string) error {
 }
 
 // plan settles scenario and flags. Whatever is wrong with them is wrong usage.
+// It is nil where a run to resume is complete.
 func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, error) {
+	if o.resume != "" {
+		return o.planRest(cmd)
+	}
 	if cmd.Flags().Changed("blocks") {
 		if err := atLeast("blocks", int64(o.blocks), 1); err != nil {
 			return nil, err
@@ -146,6 +162,9 @@ func (o *runOptions) plan(cmd *cobra.Command, args []string) (*scenarios.Plan, e
 		return nil, err
 	}
 	if options.Phases, err = parsePhases(o.phases); err != nil {
+		return nil, err
+	}
+	if err := o.goal(cmd, &options); err != nil {
 		return nil, err
 	}
 	if o.minEffect == "" {
@@ -228,7 +247,7 @@ func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o
 	if len(run.Trials) > 0 {
 		err = errors.Join(err, printRun(stdout, o.format, run, o.format != formatTable))
 	}
-	fmt.Fprintf(stderr, "run folder: %s\nall its tables: mslab results show %s\n", dir, dir)
+	fmt.Fprintf(stderr, "run folder: %s\nall its tables: mslab results show %s\n%s", dir, dir, resumeHint(dir, run))
 	if err != nil {
 		return err
 	}
