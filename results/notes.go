@@ -19,29 +19,39 @@ func (v *view) rankNotes(comparisons map[string]Comparison, minEffect float64) [
 	}
 	effect := fmt.Sprintf("min effect %s%s", percent(minEffect), v.run.effectSource(minEffect))
 	notes := []string{played + "; " + effect + "; ~ is no significant difference from the one before, corrected for the number of rows; an interval is its row's own."}
-	if mde := detectable(comparisons); mde != "" {
-		notes = append(notes, "Found with a chance of 90 %: a difference of "+mde+".")
+	if mde := v.detectable(comparisons); mde != "" {
+		notes = append(notes, "Minimum detectable effect, found with a chance of 90 %: "+mde+".")
+	}
+	if stopped, ok := v.run.StoppedOf(v.arm.Name); ok {
+		notes = append(notes, stopped.String())
 	}
 	return append(append(notes, v.verdictNotes(comparisons)...), v.faultNotes()...)
 }
 
 func percent(fraction float64) string { return significant(100*fraction) + " %" }
 
-// detectable gives the range of the minimum detectable effects.
-func detectable(comparisons map[string]Comparison) string {
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, c := range comparisons {
-		if d := float64(c.MinDetectable); !math.IsNaN(d) {
-			low, high = math.Min(low, d), math.Max(high, d)
+// detectable gives the minimum detectable effect of each row's comparison.
+func (v *view) detectable(comparisons map[string]Comparison) string {
+	var each []string
+	for _, row := range v.rows {
+		c, ok := comparisons[row.subject.Name]
+		if d := float64(c.MinDetectable); ok && !math.IsNaN(d) && !math.IsInf(d, 0) {
+			each = append(each, row.subject.Title()+" "+percent(d))
 		}
 	}
+	return strings.Join(each, ", ")
+}
+
+// tooFew says how many blocks there are, of how many.
+func (c Comparison) tooFew() string {
+	blocks := "no block"
 	switch {
-	case low > high:
-		return ""
-	case percent(low) == percent(high):
-		return percent(low)
+	case c.Blocks == 1:
+		blocks = "1 block"
+	case c.Blocks > 1:
+		blocks = fmt.Sprintf("%d blocks", c.Blocks)
 	}
-	return significant(100*low) + " to " + percent(high)
+	return fmt.Sprintf("%s, %s that can be used of the %d needed", c.Verdict, blocks, c.BlocksNeeded)
 }
 
 // verdictNotes gives the reasons behind verdicts without a figure, and
@@ -56,7 +66,7 @@ func (v *view) verdictNotes(comparisons map[string]Comparison) []string {
 		case strings.HasPrefix(string(c.Verdict), string(CannotShow)):
 			notes = append(notes, s.subject.Title()+": "+string(c.Verdict)+".")
 		case c.Verdict == TooFew:
-			notes = append(notes, fmt.Sprintf("%s: too few to tell, %d blocks of %d needed.", s.subject.Title(), c.Blocks, c.BlocksNeeded))
+			notes = append(notes, s.subject.Title()+": "+c.tooFew()+".")
 		}
 		if ok && c.A != above {
 			notes = append(notes, fmt.Sprintf("%s is compared with %s.", s.subject.Title(), c.A))

@@ -51,7 +51,7 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 		case c.cannotShow():
 			t.Notes = append(t.Notes, after.subject.Title()+": "+string(c.Verdict)+".")
 		case c.Verdict == TooFew:
-			t.Notes = append(t.Notes, fmt.Sprintf("%s: too few to tell, %d blocks of %d needed.", after.subject.Title(), c.Blocks, c.BlocksNeeded))
+			t.Notes = append(t.Notes, after.subject.Title()+": "+c.tooFew()+".")
 		}
 	}
 	t.Notes = append(t.Notes, fmt.Sprintf("min effect %s%s; ~ is no significant difference, corrected for the number of rows; an interval is its row's own.", percent(minEffect), run.effectSource(minEffect)))

@@ -23,35 +23,41 @@ func (r *Run) FinishedBlocks(arm ArmPlan) int {
 	return blocks
 }
 
-// DropUnfinished takes out of a run that is to be resumed, and out of its
-// folder, what belongs to no block that was played to its end: blocks that were
-// cut short, and trials of blocks whose end was not written. It returns the
-// blocks it took out of the order. The folder's run.json is left for the next
-// WriteRun; a run that is killed between the two reads as one that lost a block.
-func (s *Store) DropUnfinished(run *Run) ([]Played, error) {
-	var dropped, kept []Played
-	for _, p := range run.Order {
+// CutShort takes out of the run what belongs to no block that was played to its
+// end: blocks that were cut short, and trials of blocks whose end was not
+// written. It returns both. The folder stays as it is.
+func (r *Run) CutShort() (blocks []Played, trials []*record.Record) {
+	var kept []Played
+	for _, p := range r.Order {
 		known := slices.ContainsFunc(kept, func(k Played) bool { return k.Arm == p.Arm && k.Block == p.Block && k.Load == p.Load })
-		if known || !run.whole(p) {
-			dropped = append(dropped, p)
+		if known || !r.whole(p) {
+			blocks = append(blocks, p)
 			continue
 		}
 		kept = append(kept, p)
 	}
-	run.Order = kept
-	var trials []*record.Record
-	for _, t := range run.Trials {
-		if run.finishedTrial(t) {
+	r.Order = kept
+	whole := r.Trials[:0:0]
+	for _, t := range r.Trials {
+		if r.finishedTrial(t) {
+			whole = append(whole, t)
+		} else {
 			trials = append(trials, t)
-			continue
-		}
-		err := os.Remove(filepath.Join(s.dir, trialsDir, trialName(t)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return dropped, fmt.Errorf("take out a trial of a block that was cut short: %w", err)
 		}
 	}
-	run.Trials = trials
-	return dropped, nil
+	r.Trials = whole
+	return blocks, trials
+}
+
+// RemoveTrials removes the files of trials.
+func (s *Store) RemoveTrials(trials []*record.Record) error {
+	for _, t := range trials {
+		err := os.Remove(filepath.Join(s.dir, trialsDir, trialName(t)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the trial of %s in block %d: %w", t.Subject.Name, t.Block, err)
+		}
+	}
+	return nil
 }
 
 // whole says that each subject had all its turns and that no trial of the block

@@ -75,24 +75,25 @@ func signFlipExact(values []float64) float64 {
 
 // signedSums returns the 2^n sums of ±values in ascending order.
 func signedSums(values []float64) []float64 {
-	sums := []float64{0}
+	sums := make([]float64, 1, 1<<len(values))
+	spare := make([]float64, 0, 1<<len(values))
 	for _, v := range values {
 		v = math.Abs(v)
-		merged := make([]float64, 0, 2*len(sums))
+		merged := spare[:0]
 		low, high := 0, 0 // next of sums-v, next of sums+v
 		for low < len(sums) {
-			if sums[low]-v <= sums[high]+v {
-				merged = append(merged, sums[low]-v)
+			if down, up := sums[low]-v, sums[high]+v; down <= up {
+				merged = append(merged, down)
 				low++
 			} else {
-				merged = append(merged, sums[high]+v)
+				merged = append(merged, up)
 				high++
 			}
 		}
 		for ; high < len(sums); high++ {
 			merged = append(merged, sums[high]+v)
 		}
-		sums = merged
+		sums, spare = merged, sums
 	}
 	return sums
 }

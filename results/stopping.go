@@ -15,6 +15,9 @@ const (
 	// blindTo is how far from zero, in half-widths, a mean is hidden from the
 	// stopping rule; see blindHalfWidth.
 	blindTo = 1.25
+	// nearGoal is how near, in goals, an interval by Student's t comes before the
+	// one that decides is looked at.
+	nearGoal = 1.1
 )
 
 // LeastBlocks returns the fewest blocks of a run with a precision to reach that
@@ -100,23 +103,24 @@ func NextBlock(run *Run, armName string) (Next, error) {
 		return Next{}, fmt.Errorf("decide on another block: the run has no arm %q", armName)
 	}
 	blocks, spent := run.played(arm)
-	n := Next{Expected: max(arm.Blocks, blocks)}
-	widest, err := widestOf(run, arm)
+	pairs, err := compared(run, arm)
 	if err != nil {
-		return n, err
+		return Next{}, err
 	}
-	n.Stopped = Stopped{Arm: arm.Name, Blocks: blocks, Goal: arm.PrecisionGoal,
-		HalfWidth: Number(math.Expm1(widest.half)), A: widest.pair.A, B: widest.pair.B, Load: widest.load}
-	n.Expected = expectedBlocks(arm, blocks, spent, widest.blind)
+	n := Next{Expected: expectedBlocks(arm, blocks, spent, pairs)}
+	var why StopReason
 	switch {
 	case blocks < arm.Blocks:
-		return n, nil
-	case widest.blind <= math.Log1p(arm.PrecisionGoal):
-		n.Stop, n.Stopped.Why = true, StopPrecision
+	case allMeet(pairs, math.Log1p(arm.PrecisionGoal)):
+		why = StopPrecision
 	case arm.BudgetS > 0 && spent+meanBlock(blocks, spent) > arm.BudgetS:
-		n.Stop, n.Stopped.Why = true, StopBudget
+		why = StopBudget
 	case blocks >= max(MaxBlocks, arm.Blocks):
-		n.Stop, n.Stopped.Why = true, StopBlocks
+		why = StopBlocks
+	}
+	if why != "" {
+		n.Stop, n.Stopped = true, widestOf(pairs)
+		n.Stopped.Arm, n.Stopped.Why, n.Stopped.Blocks, n.Stopped.Goal = arm.Name, why, blocks, arm.PrecisionGoal
 	}
 	return n, nil
 }
@@ -143,35 +147,46 @@ func meanBlock(blocks int, seconds float64) float64 {
 	return seconds / math.Max(1, float64(blocks))
 }
 
-// expectedBlocks extrapolates: the width falls with the root of the blocks.
-func expectedBlocks(arm ArmPlan, blocks int, spent, blind float64) int {
-	expected := float64(max(MaxBlocks, arm.Blocks))
-	if !math.IsInf(blind, 0) && !math.IsNaN(blind) {
-		ratio := blind / math.Log1p(arm.PrecisionGoal)
-		expected = math.Min(expected, math.Ceil(float64(blocks)*ratio*ratio))
+// expectedBlocks extrapolates from the widths of normal intervals: they fall
+// with the root of the number of blocks.
+func expectedBlocks(arm ArmPlan, blocks int, spent float64, pairs []comparedPair) int {
+	expected := float64(blocks)
+	for _, p := range pairs {
+		ratio := normalHalfWidth(p.values) / math.Log1p(arm.PrecisionGoal)
+		expected = math.Max(expected, math.Ceil(float64(blocks)*ratio*ratio))
 	}
+	expected = math.Min(expected, float64(max(MaxBlocks, arm.Blocks)))
 	if mean := meanBlock(blocks, spent); arm.BudgetS > 0 && mean > 0 {
 		expected = math.Min(expected, math.Floor(arm.BudgetS/mean))
 	}
 	return max(arm.Blocks, blocks, int(expected))
 }
 
-// width is an interval's half-width in log ratios, as it is and as the stopping
-// rule sees it.
-type width struct {
-	half, blind float64
-	pair        PairPlan
-	load        string
+// normalHalfWidth is that of the interval of a mean by Student's t, infinite
+// with fewer than two values.
+func normalHalfWidth(values []float64) float64 {
+	n := len(values)
+	if n < 2 {
+		return math.Inf(1)
+	}
+	return tQuantile(1-Alpha/2, n-1) * SampleSD(values) / math.Sqrt(float64(n))
 }
 
-// widestOf finds the widest interval of CPU per request in an arm.
-func widestOf(run *Run, arm ArmPlan) (width, error) {
+// comparedPair is a comparison of an arm and its blocks' mean log ratios of CPU
+// per request.
+type comparedPair struct {
+	pair   PairPlan
+	load   string
+	values []float64
+}
+
+func compared(run *Run, arm ArmPlan) ([]comparedPair, error) {
 	cpu, err := parseMetric(MetricCPU)
 	if err != nil {
-		return width{}, err
+		return nil, err
 	}
 	trials := indexTrials(run)
-	widest := width{half: math.NaN(), blind: math.Inf(-1)}
+	var out []comparedPair
 	for load := range max(1, len(arm.Loads)) {
 		for _, p := range arm.Pairs {
 			if p.CannotShow != "" {
@@ -179,17 +194,49 @@ func widestOf(run *Run, arm ArmPlan) (width, error) {
 			}
 			c, values, err := collect(run, trials, cpu, Pair{arm.Name, load, p})
 			if err != nil {
-				return width{}, err
+				return nil, err
 			}
-			if half, blind := blindHalfWidth(values); blind > widest.blind {
-				widest = width{half, blind, p, c.Load}
-			}
+			out = append(out, comparedPair{p, c.Load, values})
 		}
 	}
-	if math.IsInf(widest.blind, -1) {
-		return width{}, fmt.Errorf("decide on another block: arm %q compares nothing", arm.Name)
+	if len(out) == 0 {
+		return nil, fmt.Errorf("decide on another block: arm %q compares nothing", arm.Name)
 	}
-	return widest, nil
+	return out, nil
+}
+
+func allMeet(pairs []comparedPair, goal float64) bool {
+	for _, p := range pairs {
+		if !meets(p.values, goal) {
+			return false
+		}
+	}
+	return true
+}
+
+// meets says whether the half-width, as the stopping rule sees it, is at most
+// goal, both in log ratios. The interval by inversion takes long to find where
+// blocks are many, so it is found only where that by Student's t is near: a run
+// whose interval by inversion is narrow and the other one is not goes on.
+func meets(values []float64, goal float64) bool {
+	if normalHalfWidth(values) > nearGoal*goal {
+		return false
+	}
+	_, blind := blindHalfWidth(values)
+	return blind <= goal
+}
+
+// widestOf finds the pair with the widest interval.
+func widestOf(pairs []comparedPair) Stopped {
+	var s Stopped
+	widest := math.Inf(-1)
+	for _, p := range pairs {
+		if half, _ := blindHalfWidth(p.values); half > widest {
+			widest = half
+			s = Stopped{HalfWidth: Number(math.Expm1(half)), A: p.pair.A, B: p.pair.B, Load: p.load}
+		}
+	}
+	return s
 }
 
 // blindHalfWidth returns half the length of the interval of the decision rule,
@@ -208,7 +255,7 @@ func widestOf(run *Run, arm ArmPlan) (width, error) {
 // end whose effect is large, so c is bounded by 1.25 half-widths: means beyond
 // are rejected anyway, wherever the run stops.
 func blindHalfWidth(values []float64) (half, blind float64) {
-	low, high := SignFlipInterval(values)
+	low, high := quickInterval(values)
 	half = (high - low) / 2
 	if math.IsInf(half, 0) || math.IsNaN(half) {
 		return math.Inf(1), math.Inf(1)
@@ -220,6 +267,54 @@ func blindHalfWidth(values []float64) (half, blind float64) {
 	}
 	c := math.Min(math.Abs(Mean(values)), blindTo*half)
 	return half, half * math.Sqrt(1+c*c/spread)
+}
+
+// quickTo is how near quickInterval comes to each end, in standard errors.
+const quickTo = 1e-3
+
+// quickInterval is SignFlipInterval to within 0.001 standard errors, outwards: a
+// run looks at it after every block.
+func quickInterval(values []float64) (low, high float64) {
+	n := len(values)
+	se := SampleSD(values) / math.Sqrt(float64(n))
+	if n > exactBlocks || n < MinBlocks || se == 0 {
+		return SignFlipInterval(values)
+	}
+	mean := Mean(values)
+	return mean - quickEnd(values, mean, -se), mean + quickEnd(values, mean, se)
+}
+
+// quickEnd finds how far from the mean, towards the sign of se, the first shift
+// is that the sign-flip test rejects. The normal quantile of p grows about
+// linearly with the distance, so that a few tests come close, and one to either
+// side of the guess bounds it.
+func quickEnd(values []float64, mean, se float64) float64 {
+	shifted := make([]float64, len(values))
+	side, step := math.Copysign(1, se), quickTo*math.Abs(se)
+	accepted, rejected := 0.0, math.Inf(1)
+	target := math.Erfinv(1 - Alpha)
+	at := tQuantile(1-Alpha/2, len(values)-1) * math.Abs(se)
+	for tries := 0; rejected-accepted > step; tries++ {
+		for i, v := range values {
+			shifted[i] = v - mean - side*at
+		}
+		p := SignFlipP(shifted)
+		guess := at * target / math.Erfinv(1-p)
+		if p < Alpha {
+			rejected = at
+			at = guess - 0.4*step
+		} else {
+			accepted = at
+			at = guess + 0.4*step
+		}
+		if !(at > accepted && at < rejected) || tries > 8 {
+			at = accepted + (rejected-accepted)/2
+		}
+		if math.IsInf(at, 1) {
+			at = 2*accepted + step
+		}
+	}
+	return rejected
 }
 
 // Budget is the time that the plan gives an arm with a precision to reach; 0 is

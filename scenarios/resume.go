@@ -66,7 +66,9 @@ func planRest(run *results.Run, c cores) (*Plan, error) {
 		return nil, fmt.Errorf("%s: it would be played differently now: %s was %s and is %s; play it anew", resume, where, was, is)
 	}
 	p.Record = run.Plan
-	p.rest = run
+	rest := *run
+	rest.CutShort()
+	p.rest = &rest
 	return p, nil
 }
 

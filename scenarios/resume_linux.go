@@ -55,17 +55,16 @@ func (r *runner) reopen() (release func() error, err error) {
 	if r.store, err = results.ReopenStore(dir); err != nil {
 		return fail(err)
 	}
-	dropped, err := r.store.DropUnfinished(r.run)
-	if err != nil {
-		return fail(err)
-	}
+	dropped, trials := r.run.CutShort()
 	r.note(r.plan.Notes...)
 	note := fmt.Sprintf("Resumed at %s, after %s.", time.Now().UTC().Format(time.DateTime+" UTC"), count(len(r.run.Order), "block"))
 	if len(dropped) > 0 {
 		note += fmt.Sprintf(" What was cut short is played anew: block %d of arm %s.", dropped[0].Block, dropped[0].Arm)
 	}
 	r.note(note)
-	if err := r.store.WriteRun(r.run); err != nil {
+	// The order first: a trial without its block is taken out by the next to
+	// resume, a block without its trials would be missed by nobody.
+	if err := errors.Join(r.store.WriteRun(r.run), r.store.RemoveTrials(trials)); err != nil {
 		return fail(err)
 	}
 	return release, nil
