@@ -32,6 +32,7 @@ func commands(args []string) (first, more []*cobra.Command) {
 		newDoctorCommand(),
 	}
 	more = []*cobra.Command{
+		newReportCommand(),
 		newResultsCommand(),
 		newPhasesCommand(),
 		newLogCommand(),

@@ -247,7 +247,11 @@ func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o
 	if len(run.Trials) > 0 {
 		err = errors.Join(err, printRun(stdout, o.format, run, o.format != formatTable))
 	}
-	fmt.Fprintf(stderr, "run folder: %s\nall its tables: mslab results show %s\n%s", dir, dir, resumeHint(dir, run))
+	fmt.Fprintf(stderr, "run folder: %s\nall its tables: mslab results show %s\n", dir, dir)
+	if page := storeReport(stderr, dir, run); page != "" {
+		fmt.Fprintf(stderr, "its report: %s\n", page)
+	}
+	fmt.Fprint(stderr, resumeHint(dir, run))
 	if err != nil {
 		return err
 	}

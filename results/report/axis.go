@@ -131,6 +131,9 @@ func powersOfTen(e extent) []float64 {
 
 // tickText prints a tick, which needs no unit where the axis' title has it.
 func (a axis) tickText(v float64) string {
+	if v == 0 {
+		return "0"
+	}
 	switch a.unit {
 	case share:
 		return formatPercentile(v)

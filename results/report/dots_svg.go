@@ -41,7 +41,7 @@ func (f *figure) drawDots(l dotsLayout) *svg {
 	if l.stacked {
 		y := 0.0
 		for i := range d.panels {
-			y = s.panel(d, i, y, labels, l.width-labels, labels)
+			y = s.panel(d, i, 0, y, labels, l.width-labels, labels)
 			y += 14
 		}
 		s.height = y - 14
@@ -61,13 +61,16 @@ func (f *figure) drawDots(l dotsLayout) *svg {
 	width = min(width, 560)
 	y := 0.0
 	for first := 0; first < len(d.panels); first += inLine {
-		bottom := y
+		bottom, heads := y, 0
+		for i := first; i < min(first+inLine, len(d.panels)); i++ {
+			heads = max(heads, len(wrapTitle(d.panels[i].title, width)))
+		}
 		for i := first; i < min(first+inLine, len(d.panels)); i++ {
 			names := 0.0
 			if i == first {
 				names = labels
 			}
-			bottom = max(bottom, s.panel(d, i, y, labels+float64(i-first)*(width+gap), width, names))
+			bottom = max(bottom, s.panel(d, i, heads, y, labels+float64(i-first)*(width+gap), width, names))
 		}
 		y = bottom + 16
 	}
@@ -76,15 +79,18 @@ func (f *figure) drawDots(l dotsLayout) *svg {
 }
 
 // panel draws one measure at x, with the names of the rows to its left where
-// names is their width, and returns its lower edge.
-func (s *svg) panel(d *dots, index int, y, x, width, names float64) float64 {
+// names is their width, and returns its lower edge. heads is how many lines the
+// titles beside it take.
+func (s *svg) panel(d *dots, index, heads int, y, x, width, names float64) float64 {
 	p := d.panels[index]
 	values := valueWidth
 	if p.short {
 		values = 42
 	}
 	plot := width - values
-	for _, line := range wrapTitle(p.title, width) {
+	title := wrapTitle(p.title, width)
+	y += (smallSize + 3) * float64(max(0, heads-len(title))) // panels side by side begin at one height
+	for _, line := range title {
 		y += smallSize + 3
 		s.text(x, y, "head", "", line)
 	}
@@ -140,9 +146,9 @@ func (s *svg) mark(p panel, row rowName, m mark, pos place, y, right float64) {
 	if m.struck {
 		class = "cx"
 	}
-	fmt.Fprintf(s, `<g class="row %s" data-said="%s">`, class, html.EscapeString(m.readout(p, row)))
+	fmt.Fprintf(s, `<g class="row %s" data-of="%s" data-said="%s">`, class, html.EscapeString(row.text+", "+p.title), html.EscapeString(m.readout(p, row)))
 	s.rect(pos.from-4, y-rowHeight/2, right-pos.from+4, rowHeight, "hit")
-	s.raws(p, row, m, pos, y)
+	s.raws(p, m, pos, y)
 	if m.interval != "" {
 		bar := "bar"
 		if m.extent {
@@ -176,7 +182,7 @@ func (m mark) printed(p panel) string {
 
 // raws draws the values behind a mark; each says itself where there are not too
 // many.
-func (s *svg) raws(p panel, row rowName, m mark, pos place, y float64) {
+func (s *svg) raws(p panel, m mark, pos place, y float64) {
 	if len(m.raw) < 2 && !m.struck && (len(m.raw) == 0 || !m.raw[0].struck) {
 		return
 	}
@@ -192,12 +198,12 @@ func (s *svg) raws(p panel, row rowName, m mark, pos place, y float64) {
 		if r.value < pos.e.low || r.value > pos.e.high {
 			continue
 		}
-		said := row.text + ", " + p.title + ", " + r.label + ": " + minus(p.format(r.value))
+		said := r.label + ": " + minus(p.format(r.value)) // the script puts the group's name before it
 		if r.struck {
-			fmt.Fprintf(s, `<path class="rawx" d="%s" data-said="%s"/>`, marker(5, pos.of(r.value), y, 2), html.EscapeString(said))
+			fmt.Fprintf(s, `<path class="rawx" d="%s" data-raw="%s"/>`, marker(5, pos.of(r.value), y, 2), html.EscapeString(said))
 			continue
 		}
-		fmt.Fprintf(s, `<path class="raw" d="%s" data-said="%s"/>`, marker(0, pos.of(r.value), y, 2), html.EscapeString(said))
+		fmt.Fprintf(s, `<path class="raw" d="%s" data-raw="%s"/>`, marker(0, pos.of(r.value), y, 2), html.EscapeString(said))
 	}
 }
 
@@ -284,7 +290,7 @@ func (p panel) ticks(width float64) []float64 {
 	switch {
 	case finite(p.reference): // ratios, in percent
 		var out []float64
-		for _, t := range ticks(extent{e.low - 1, e.high - 1}, n) {
+		for _, t := range ticks(extent{e.low - 1, e.high - 1}, n+1) {
 			out = append(out, t+1)
 		}
 		return out
@@ -310,6 +316,9 @@ func (p panel) tickText(v float64) string {
 			return "0"
 		}
 		return minus(fmt.Sprintf("%+.4g %%", 100*(v-1)))
+	}
+	if v == 0 {
+		return "0"
 	}
 	text := p.format(v)
 	if strings.Contains(text, ".") { // 100.0 and 2.00 are round values

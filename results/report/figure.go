@@ -77,6 +77,7 @@ type lines struct {
 	x, y   axis
 	series []series
 	bands  []band
+	tall   bool
 	points bool // marks and no lines: values that do not follow one another
 	joined bool // a line through the points all the same
 }
@@ -145,7 +146,7 @@ type series struct {
 	colour  int
 	struck  bool // measured, and not to be compared
 	x, y    []float64
-	labels []string // of the points; nil for none
+	labels  []string // of the points; nil for none
 }
 
 // band is a stretch of the horizontal axis, such as a fault.

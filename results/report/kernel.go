@@ -18,8 +18,8 @@ func (s *section) kernel(scene results.Scene) *figure {
 	}{
 		{"user_ns_per_request", "user CPU per request", "ns", results.FormatNS, perOK(func(k *record.Server) int64 { return k.UserNS })},
 		{"system_ns_per_request", "system CPU per request", "ns", results.FormatNS, perOK(func(k *record.Server) int64 { return k.SystemNS })},
-		{"ctx_voluntary_per_request", "voluntary switches per request", "", results.FormatFigure, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Voluntary })},
-		{"ctx_involuntary_per_request", "involuntary switches per request", "", results.FormatFigure, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Involuntary })},
+		{"ctx_voluntary_per_request", "voluntary switches/request", "", results.FormatFigure, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Voluntary })},
+		{"ctx_involuntary_per_request", "involuntary switches/request", "", results.FormatFigure, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Involuntary })},
 		{"threads_max", "threads, most at once", "", results.FormatCount, func(r *record.Record) float64 { return float64(r.Server.ThreadsMax) }},
 		{"listen_overflows", "ListenOverflows, all blocks", "", results.FormatCount, func(r *record.Record) float64 { return float64(r.Server.ListenOverflows) }},
 	}

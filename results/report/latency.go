@@ -27,7 +27,7 @@ func (s *section) latency(scene results.Scene) (*figure, error) {
 			{Key: "p50", Title: "50 %", Unit: "ns"}, {Key: "p90", Title: "90 %", Unit: "ns"}, {Key: "p99", Title: "99 %", Unit: "ns"},
 			{Key: "p999", Title: "99.9 %", Unit: "ns"}, {Key: "p9999", Title: "99.99 %", Unit: "ns"}, {Key: "max", Title: "greatest", Unit: "ns"},
 		}}}
-	plot := &lines{title: "latency", x: axis{"percentile", percentile, share}, y: axis{"latency", logarithmic, nanoseconds}, joined: true}
+	plot := &lines{title: "latency", x: axis{"percentile", percentile, share}, y: axis{"latency", logarithmic, nanoseconds}, joined: true, tall: true}
 	kinds := map[string]bool{}
 	for _, standing := range scene.Standings {
 		if standing.Timed == nil || standing.Timed.Latency.Count == 0 {
@@ -80,7 +80,7 @@ func leftOut(s results.Standing) string {
 func percentileCurve(h *hdrhistogram.Histogram) series {
 	var s series
 	last := math.Min(float64(h.TotalCount()), farthest)
-	for i := 0; ; i++ {
+	for i := 1; ; i++ { // the least of all says nothing and would stretch the axis
 		x := math.Pow(10, float64(i)/pointsPerDecade)
 		if x > last*(1+1e-9) {
 			return s

@@ -150,11 +150,17 @@ func blockLabel(t results.Trial) string {
 	label := "block " + results.FormatCount(float64(t.Block))
 	switch {
 	case t.Struck != "":
-		label += ", struck out: " + t.Struck
+		label += ", struck out: " + firstReason(t.Struck)
 	case t.Untimed != "":
-		label += ", rates and latencies struck out: " + t.Untimed
+		label += ", rates and latencies struck out: " + firstReason(t.Untimed)
 	}
 	return label
+}
+
+// firstReason leaves out that the same befell other slices.
+func firstReason(reasons string) string {
+	first, _, _ := strings.Cut(reasons, "; ")
+	return first
 }
 
 func rates(scene results.Scene) panel {

@@ -8,7 +8,8 @@ import (
 
 const (
 	linesWidth  = 920.0
-	plotHeight  = 190.0
+	plotHeight  = 170.0
+	tallPlot    = 300.0
 	marginLeft  = 66.0
 	marginRight = 14.0
 	markEvery   = 90.0 // pixels between the marks on a line
@@ -20,7 +21,11 @@ func (f *figure) drawLines() *svg {
 	s := &svg{width: linesWidth}
 	y := s.legend(f.legend())
 	for i, plot := range f.lines {
-		y = s.plot(plot, y, plotHeight, i == len(f.lines)-1)
+		height := plotHeight
+		if plot.tall {
+			height = tallPlot
+		}
+		y = s.plot(plot, y, height, i == len(f.lines)-1)
 	}
 	s.height = y
 	return s

@@ -240,6 +240,7 @@ type livePlot struct {
 	Bands  []liveBand   `json:"bands,omitempty"`
 	Points bool         `json:"points,omitempty"`
 	Joined bool         `json:"joined,omitempty"`
+	Tall   bool         `json:"tall,omitempty"`
 }
 
 type liveAxis struct {
@@ -289,7 +290,7 @@ func (s *section) live() []liveFigure {
 
 func (l *lines) live(legend map[string]int) livePlot {
 	x, y, xTicks, yTicks := l.layout()
-	p := livePlot{Title: l.title, Points: l.points, Joined: l.joined,
+	p := livePlot{Title: l.title, Points: l.points, Joined: l.joined, Tall: l.tall,
 		X: liveAxis{l.x.title, l.x.scale != linear, l.x.unit, round(x.low, 6), round(x.high, 6), xTicks},
 		Y: liveAxis{l.y.title, l.y.scale != linear, l.y.unit, round(y.low, 6), round(y.high, 6), yTicks}}
 	for _, s := range l.series {

@@ -34,6 +34,7 @@
   const format = (axis, v) => axis.unit === "ns" ? formatNS(v) : axis.unit === "share" ? formatShare(v) + " %" :
     axis.unit === "s" ? significant(v) + " s" : formatCount(v);
   const tick = (axis, v) => {
+    if (v === 0) return "0";
     if (axis.unit === "ns") return formatNS(v).replace(/(\.\d*?)0+(?=\D)/, "$1").replace(/\.(?=\D)/, "");
     return axis.unit === "share" ? formatShare(v) : formatCount(v);
   };
@@ -146,7 +147,7 @@
       const range = a => [a.low, a.high];
       const scale = a => ({time: false, distr: a.log ? 3 : 1, range: () => range(a)});
       const u = new uPlot({
-        width: this.width(), height: (matchMedia("(max-width: 44rem)").matches ? 170 : 190) + (last ? 38 : 10),
+        width: this.width(), height: (plot.tall ? 290 : 170) + (last ? 38 : 10),
         padding: [8, 12, 0, 0],
         legend: {show: false},
         cursor: {y: false, drag: {x: false, y: false}, points: {show: !plot.points, size: 7}, sync: {key: this.data.id}},
@@ -158,7 +159,7 @@
           dash: s.colour < 0 ? [] : dashes[s.colour % dashes.length],
           paths: plot.joined ? undefined : () => null,
           points: {show: false},
-          spanGaps: !!plot.points,
+          spanGaps: false, // null is a gap, undefined is another series' point
         }))],
         hooks: {
           drawAxes: [u => drawBands(u, plot)],
@@ -244,7 +245,8 @@
       }
       this.out.replaceChildren();
       const at = document.createElement("b");
-      at.textContent = format(axis, this.xs[i]) + (found[0].label ? ", " + found[0].label.split(",")[0] : "");
+      const label = (found[0].label || "").split(",")[0];
+      at.textContent = label.startsWith("second") ? label : format(axis, this.xs[i]) + (label && ", " + label);
       this.out.append(at, "  " + [...by].map(([name, values]) => name + ": " + values.join(", ")).join("; "));
     }
 
@@ -262,7 +264,11 @@
     let row = -1;
     const shown = () => [...plot.querySelectorAll("svg")].find(s => s.getBoundingClientRect().width > 0);
     const rows = () => [...(shown() || plot).querySelectorAll("g.row")];
-    const say = element => { if (element) out.textContent = element.dataset.said; };
+    const say = element => {
+      if (!element) return;
+      const {raw, said} = element.dataset;
+      out.textContent = raw ? element.closest("[data-of]").dataset.of + ", " + raw : said;
+    };
     const mark = chosen => plot.querySelectorAll("g.row.on").forEach(g => { if (g !== chosen) g.classList.remove("on"); });
     const show = step => {
       const all = rows();
@@ -272,8 +278,8 @@
       all[row].classList.add("on");
       say(all[row]);
     };
-    plot.addEventListener("pointermove", e => say(e.target.closest("[data-said]")));
-    plot.addEventListener("click", e => say(e.target.closest("[data-said]")));
+    plot.addEventListener("pointermove", e => say(e.target.closest("[data-raw],[data-said]")));
+    plot.addEventListener("click", e => say(e.target.closest("[data-raw],[data-said]")));
     plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) show(row < 0 ? 1 : 0); });
     plot.addEventListener("blur", () => mark(null));
     plot.addEventListener("keydown", e => {

@@ -15,6 +15,8 @@ const (
 	mostPoints = 600
 	// mostRows bounds the table under a course over time.
 	mostRows = 300
+	// fewSeconds is how many points of a line have room for a mark each.
+	fewSeconds = 40
 	// leastSeconds is how long a stretch must be to have a course.
 	leastSeconds = 3
 )
@@ -239,12 +241,12 @@ func (s *section) bySecond(scene results.Scene) *figure {
 			}
 			okay, fail, tail := one, one, one
 			for _, second := range seconds {
-				okay.add(second.at, second.ok, "")
-				fail.add(second.at, second.failed, "")
-				tail.add(second.at, second.p99, "")
+				label := fmt.Sprintf("second %.0f", second.at)
+				okay.add(second.at+.5, second.ok, label)
+				fail.add(second.at+.5, second.failed, label)
+				tail.add(second.at+.5, second.p99, label)
 				failures += second.failures
 			}
-			okay.labels, fail.labels, tail.labels = nil, nil, nil
 			ok.series, failed.series, p99.series = append(ok.series, okay.thinned(mean)), append(failed.series, fail.thinned(mean)), append(p99.series, tail.thinned(greatest))
 		}
 	}
@@ -252,14 +254,14 @@ func (s *section) bySecond(scene results.Scene) *figure {
 		return nil
 	}
 	f := &figure{id: "seconds", title: "Every second", table: secondsTable(s, scene),
-		how: "A line is a trial of a subject; a point is the second that begins there."}
+		how: "A line is a trial of a subject; a point stands in the middle of its second."}
 	f.lines = []*lines{ok, p99}
 	if failures > 0 {
 		f.lines = []*lines{ok, failed, p99}
 	}
 	bands := faultBands(scene)
 	for _, plot := range f.lines {
-		plot.bands = bands
+		plot.bands, plot.points = bands, longest <= fewSeconds
 	}
 	if len(bands) > 0 {
 		f.how += " A shaded stretch is a fault, from the moment it took effect until it was undone."

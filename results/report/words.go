@@ -194,7 +194,7 @@ func (s *section) head() []fact {
 	if e := run.Environment; e != nil {
 		facts = append(facts, fact{"machine", machine(e)})
 	}
-	if run.Plan.MinEffect > 0 {
+	if run.Plan.MinEffect > 0 && len(run.Pairs()) > 0 {
 		effect := results.FormatFigure(100*run.Plan.MinEffect) + " %"
 		if run.Plan.MinEffectFrom != "" {
 			effect += " (" + run.Plan.MinEffectFrom + ")"
