@@ -23,7 +23,10 @@ func (e extent) empty() bool { return e.low > e.high }
 
 // ticks are about n round values inside an extent.
 func ticks(e extent, n int) []float64 {
-	if e.empty() || e.high == e.low {
+	if e.empty() {
+		return []float64{}
+	}
+	if e.high == e.low {
 		return []float64{e.low}
 	}
 	step := niceStep((e.high - e.low) / float64(n))
@@ -48,7 +51,7 @@ func niceStep(v float64) float64 {
 // logTicks are powers of ten, and where those are few, 2 and 5 times them too.
 func logTicks(e extent) []float64 {
 	if e.empty() || e.low <= 0 {
-		return nil
+		return []float64{}
 	}
 	decades := math.Log10(e.high / e.low)
 	steps := []float64{1}
@@ -65,6 +68,9 @@ func logTicks(e extent) []float64 {
 				out = append(out, v)
 			}
 		}
+	}
+	if len(out) < 2 {
+		return ticks(e, 3) // less than a step of 1, 2, 5
 	}
 	return out
 }

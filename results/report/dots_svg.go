@@ -8,13 +8,15 @@ import (
 )
 
 const (
-	rowHeight  = 23.0
+	rowHeight  = 25.0
 	textSize   = 12.5
 	smallSize  = 11.0
 	panelGap   = 22.0
 	valueWidth = 62.0
 	// manyValues is where the values behind a mark lose their labels.
 	manyValues = 400
+	// rawBelow is how far they lie below their mark, which they would hide.
+	rawBelow = 6.5
 )
 
 // dotsLayout is how panels are set out: side by side on a wide screen, one below
@@ -137,9 +139,10 @@ func (s *svg) mark(p panel, row rowName, m mark, pos place, y, right float64) {
 			text = "-"
 		}
 		s.text(right, y+4.5, "val dim", "end", strings.TrimSpace(text))
-		if m.said != "" || m.text == "" {
-			fmt.Fprintf(s, `<g class="row" data-said="%s"></g>`, html.EscapeString(m.readout(p, row)))
-		}
+		// A group all the same: the arrow keys go by rows.
+		fmt.Fprintf(s, `<g class="row" data-said="%s">`, html.EscapeString(m.readout(p, row)))
+		s.rect(pos.from-4, y-rowHeight/2, right-pos.from+4, rowHeight, "hit")
+		s.WriteString("</g>")
 		return
 	}
 	class := colourClass(row.colour)
@@ -159,11 +162,11 @@ func (s *svg) mark(p panel, row rowName, m mark, pos place, y, right float64) {
 	x := pos.of(m.value)
 	switch {
 	case m.struck:
-		fmt.Fprintf(s, `<path class="cross" d="%s"/>`, marker(5, x, y, 3.6))
+		fmt.Fprintf(s, `<path class="cross" d="%s"/>`, marker(5, x, y, 3.2))
 	case m.faint:
-		fmt.Fprintf(s, `<path class="hollow" d="%s"/>`, marker(0, x, y, 3.9))
+		fmt.Fprintf(s, `<path class="hollow" d="%s"/>`, marker(0, x, y, 3.3))
 	default:
-		fmt.Fprintf(s, `<path class="dot" d="%s"/>`, marker(0, x, y, 4.1))
+		fmt.Fprintf(s, `<path class="dot" d="%s"/>`, marker(0, x, y, 3.3))
 	}
 	class = "val"
 	if m.struck {
@@ -200,10 +203,10 @@ func (s *svg) raws(p panel, m mark, pos place, y float64) {
 		}
 		said := r.label + ": " + minus(p.format(r.value)) // the script puts the group's name before it
 		if r.struck {
-			fmt.Fprintf(s, `<path class="rawx" d="%s" data-raw="%s"/>`, marker(5, pos.of(r.value), y, 2), html.EscapeString(said))
+			fmt.Fprintf(s, `<path class="rawx" d="%s" data-raw="%s"/>`, marker(5, pos.of(r.value), y+rawBelow, 1.7), html.EscapeString(said))
 			continue
 		}
-		fmt.Fprintf(s, `<path class="raw" d="%s" data-raw="%s"/>`, marker(0, pos.of(r.value), y, 2), html.EscapeString(said))
+		fmt.Fprintf(s, `<path class="raw" d="%s" data-raw="%s"/>`, marker(0, pos.of(r.value), y+rawBelow, 1.5), html.EscapeString(said))
 	}
 }
 
@@ -214,9 +217,9 @@ func (s *svg) manyRaws(m mark, pos place, y float64) {
 			continue
 		}
 		if x := num(pos.of(r.value)); r.struck {
-			fmt.Fprintf(&bad, "M%s %sv5", x, num(y-2.5))
+			fmt.Fprintf(&bad, "M%s %sv3", x, num(y+rawBelow-1.5))
 		} else {
-			fmt.Fprintf(&good, "M%s %sv5", x, num(y-2.5))
+			fmt.Fprintf(&good, "M%s %sv3", x, num(y+rawBelow-1.5))
 		}
 	}
 	if good.Len() > 0 {
@@ -233,6 +236,8 @@ func (m mark) readout(p panel, row rowName) string {
 	switch {
 	case !finite(m.value) && m.said != "":
 		return said + m.said
+	case !finite(m.value) && m.text == " ":
+		return said + "compared with none"
 	case !finite(m.value):
 		return said + "not known"
 	}
@@ -290,7 +295,7 @@ func (p panel) ticks(width float64) []float64 {
 	switch {
 	case finite(p.reference): // ratios, in percent
 		var out []float64
-		for _, t := range ticks(extent{e.low - 1, e.high - 1}, n+1) {
+		for _, t := range ticks(extent{e.low - 1, e.high - 1}, n+2) {
 			out = append(out, t+1)
 		}
 		return out

@@ -70,7 +70,7 @@ type pageFigure struct {
 	ID, Title, How string
 	Dots           bool
 	Wide, Narrow   template.HTML // SVG; Narrow is empty where Wide scrolls
-	Heights        int
+	Rows           int           // of the panels
 	Legend         []pageEntry
 	Notes          []string
 	Table          pageTable
@@ -116,7 +116,7 @@ func draw(w *bytes.Buffer, runs []*results.Run, o Options) error {
 	p.Data = template.JS(encoded)
 	script := "/*\nuPlot 1.6.32\n" + uplotLicence + "*/\n" + uplotJS + "\n" + pageJS
 	p.Script, p.Head = template.JS(script), pageHead(p.Title, script)
-	parsed, err := template.New("page").Parse(pageHTML)
+	parsed, err := template.New("page").Funcs(template.FuncMap{"tie": tie}).Parse(pageHTML)
 	if err != nil {
 		return err
 	}
@@ -181,6 +181,7 @@ func (s *section) page() pageSection {
 func (f *figure) page() pageFigure {
 	p := pageFigure{ID: f.id, Title: f.title, How: f.how, Notes: f.notes, Table: *drawTable(&f.table), Dots: f.dots != nil}
 	if f.dots != nil {
+		p.Rows = len(f.dots.rows)
 		class := "wide"
 		if f.dots.matrix {
 			class = "matrix"

@@ -247,6 +247,9 @@ func (s *section) bySecond(scene results.Scene) *figure {
 				tail.add(second.at+.5, second.p99, label)
 				failures += second.failures
 			}
+			if len(seconds) == 0 {
+				continue
+			}
 			ok.series, failed.series, p99.series = append(ok.series, okay.thinned(mean)), append(failed.series, fail.thinned(mean)), append(p99.series, tail.thinned(greatest))
 		}
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,13 +30,16 @@ func (s *section) verdict() []string {
 	if len(found) == 0 {
 		found = append(found, "Nothing was measured that could be told of.")
 	}
+	for i := range found {
+		found[i] = tie(found[i])
+	}
 	return found
 }
 
 func (s *section) changesInWords(scene results.Scene, named bool) []string {
 	var differ, alike, few []string
 	for _, c := range scene.Changes {
-		a, b := title(s.run, c.A), title(s.run, c.B)
+		a, b := strings.ReplaceAll(title(s.run, c.A), " ", noBreak), strings.ReplaceAll(title(s.run, c.B), " ", noBreak)
 		switch {
 		case strings.HasPrefix(string(c.Verdict), string(results.CannotShow)):
 		case c.Verdict == results.TooFew:
@@ -81,6 +85,17 @@ func bounds(c results.Comparison) string {
 
 // minus sets the sign that figures are set with.
 func minus(s string) string { return strings.ReplaceAll(s, "-", "−") }
+
+// tie keeps a figure and its sign, and an interval, on one line.
+func tie(s string) string {
+	return inBrackets.ReplaceAllStringFunc(strings.ReplaceAll(s, " %", noBreak+"%"), func(s string) string {
+		return strings.ReplaceAll(s, " ", noBreak)
+	})
+}
+
+const noBreak = "\u00a0"
+
+var inBrackets = regexp.MustCompile(`\[[^\]]{0,40}\]`)
 
 func enumerate(words []string, between string) string { return strings.Join(words, between) }
 
@@ -199,7 +214,7 @@ func (s *section) head() []fact {
 		if run.Plan.MinEffectFrom != "" {
 			effect += " (" + run.Plan.MinEffectFrom + ")"
 		}
-		facts = append(facts, fact{"least effect", effect})
+		facts = append(facts, fact{"min effect", effect})
 	}
 	return facts
 }
