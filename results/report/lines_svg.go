@@ -11,7 +11,7 @@ const (
 	plotHeight  = 170.0
 	tallPlot    = 300.0
 	marginLeft  = 66.0
-	marginRight = 14.0
+	marginRight = 22.0
 	markEvery   = 90.0 // pixels between the marks on a line
 )
 

@@ -74,6 +74,7 @@
     const c = u.ctx, scale = devicePixelRatio;
     c.save();
     c.beginPath();
+    c.setLineDash([]);
     c.rect(u.bbox.left - 4, u.bbox.top - 4, u.bbox.width + 8, u.bbox.height + 8);
     c.clip();
     plot.series.forEach((s, i) => {
@@ -148,7 +149,7 @@
       const scale = a => ({time: false, distr: a.log ? 3 : 1, range: () => range(a)});
       const u = new uPlot({
         width: this.width(), height: (plot.tall ? 290 : 170) + (last ? 38 : 10),
-        padding: [8, 12, 0, 0],
+        padding: [8, 22, 0, 0],
         legend: {show: false},
         cursor: {y: false, drag: {x: false, y: false}, points: {show: !plot.points, size: 7}, sync: {key: this.data.id}},
         scales: {x: scale(plot.x), y: scale(plot.y)},
