@@ -256,10 +256,23 @@ func keyboard(t *testing.T, p *tab) {
 	p.quiet(t)
 }
 
-// TestScreenshots draws the pictures of the documents with -update.
+const mostBytes = 250_000 // of a picture in the documents
+
+func screenshot(name string) string {
+	return filepath.Join("..", "..", "docs", "img", "report-"+name+".png")
+}
+
+// TestScreenshots holds the pictures of the documents to their size, and with
+// -update draws them anew.
 func TestScreenshots(t *testing.T) {
 	if !*update {
-		t.Skip("writes docs/img/report-*.png with -update")
+		for _, name := range []string{"light", "dark", "phone"} {
+			data, err := os.ReadFile(screenshot(name))
+			if err != nil || len(data) > mostBytes || !bytes.HasPrefix(data, []byte("\x89PNG")) {
+				t.Errorf("%s: %d bytes, %v; go test ./results/report -run Screenshots -update draws it anew", screenshot(name), len(data), err)
+			}
+		}
+		return
 	}
 	ctx := browser(t)
 	phases := write(t, "phases", reference(t, "phases"))
@@ -277,10 +290,10 @@ func TestScreenshots(t *testing.T) {
 		var picture []byte
 		p.run(t, chromedp.CaptureScreenshot(&picture))
 		picture = fewColours(t, picture)
-		if len(picture) > 250_000 {
+		if len(picture) > mostBytes {
 			t.Errorf("report-%s.png has %d bytes", shot.name, len(picture))
 		}
-		if err := os.WriteFile(filepath.Join("..", "..", "docs", "img", "report-"+shot.name+".png"), picture, 0o644); err != nil {
+		if err := os.WriteFile(screenshot(shot.name), picture, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -369,6 +369,9 @@ func verdictOf(t results.Trial) string {
 	}
 	if b := t.Verdict.Bottleneck; b != "" && !strings.Contains(said, "bottleneck") {
 		said += "; bottleneck: " + b
+		if t.Verdict.Evidence != "" {
+			said += " (" + t.Verdict.Evidence + ")"
+		}
 	}
 	return said
 }
