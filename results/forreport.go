@@ -135,7 +135,7 @@ func (t *TracedSyscalls) Rates() map[string]float64 {
 	return rates
 }
 
-// CannotShow are the pairs of the ranked arms that the machine cannot bring out,
+// CannotShowPairs are the pairs of the ranked arms that the machine cannot bring out,
 // each with its comparison's verdict.
 func CannotShowPairs(run *Run) []Comparison {
 	var out []Comparison

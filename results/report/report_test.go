@@ -67,7 +67,8 @@ func TestSize(t *testing.T) {
 // TestSameInputSamePage draws twice: no map's order and no clock gets in.
 func TestSameInputSamePage(t *testing.T) {
 	for _, name := range []string{"phases", "shows", "overflow"} {
-		if drawn(t, reference(t, name)) != drawn(t, reference(t, name)) {
+		first, second := drawn(t, reference(t, name)), drawn(t, reference(t, name))
+		if first != second {
 			t.Errorf("two pages of %s differ", name)
 		}
 	}
@@ -97,8 +98,8 @@ func TestHostileText(t *testing.T) {
 			t.Errorf("%s has %v", name, elements)
 		}
 	}
-	for _, want := range []string{"Incomplete.", "CPU per request of", "its process could not be read"} {
-		if want != "CPU per request of" && !strings.Contains(page, want) {
+	for _, want := range []string{"Incomplete.", "its process could not be read"} {
+		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
