@@ -134,6 +134,9 @@ func loadsText(arm ArmPlan) string {
 	words := make([]string, len(arm.Loads))
 	for i, l := range arm.Loads {
 		words[i] = loadTitle(l)
+		if l.MaxConnections > 0 {
+			words[i] += fmt.Sprintf(", at most %d connections", l.MaxConnections)
+		}
 		for _, limit := range []struct {
 			name string
 			ns   int64
