@@ -40,8 +40,8 @@ const (
 	noiseStream    = 0x6e6f697365 // apart from that of the orders
 )
 
-// machine is a machine whose speed flips.
-type machine struct {
+// noisyMachine is a machine whose speed flips.
+type noisyMachine struct {
 	rng   *rand.Rand
 	flips []flip // the last one ends the latest
 }
@@ -50,15 +50,15 @@ type machine struct {
 // more.
 type flip struct{ until, factor float64 }
 
-func newMachine(seed uint64) *machine {
-	m := &machine{rng: rand.New(rand.NewPCG(seed, noiseStream))}
+func newNoisyMachine(seed uint64) *noisyMachine {
+	m := &noisyMachine{rng: rand.New(rand.NewPCG(seed, noiseStream))}
 	first := m.stay(m.rng.IntN(2) == 0, 0)
 	first.until *= m.rng.Float64() // one looks in the middle of a stay
 	m.flips = append(m.flips, first)
 	return m
 }
 
-func (m *machine) stay(slow bool, from float64) flip {
+func (m *noisyMachine) stay(slow bool, from float64) flip {
 	f := flip{until: from + stayLeast + (stayMost-stayLeast)*m.rng.Float64(), factor: 1}
 	if slow {
 		f.factor = 1 + flipLeast + (flipMost-flipLeast)*m.rng.Float64()
@@ -68,7 +68,7 @@ func (m *machine) stay(slow bool, from float64) flip {
 
 // cost is what a request costs on average between two times, as a multiple of
 // what it costs at the faster speed: the time over the requests that fit in.
-func (m *machine) cost(from, to float64) float64 {
+func (m *noisyMachine) cost(from, to float64) float64 {
 	for last := m.flips[len(m.flips)-1]; last.until < to; last = m.flips[len(m.flips)-1] {
 		m.flips = append(m.flips, m.stay(last.factor == 1, last.until))
 	}
@@ -86,7 +86,7 @@ func (m *machine) cost(from, to float64) float64 {
 // against a modelled machine.
 type simulation struct {
 	plan    *Plan
-	machine *machine
+	machine *noisyMachine
 	effects map[string]float64 // what a request of a subject costs, as a multiple
 	run     *results.Run
 	clock   float64
@@ -103,7 +103,7 @@ func simulate(t testing.TB, plan *Plan, seed uint64, effects map[string]float64)
 func newSimulation(plan *Plan, seed uint64, effects map[string]float64) *simulation {
 	record := plan.Record
 	record.Seed = int64(seed)
-	return &simulation{plan: plan, machine: newMachine(seed), effects: effects, run: &results.Run{Plan: record}}
+	return &simulation{plan: plan, machine: newNoisyMachine(seed), effects: effects, run: &results.Run{Plan: record}}
 }
 
 // arm plays blocks as the runner does: as planned, then until the stopping rule
@@ -366,7 +366,7 @@ func TestGateCanFail(t *testing.T) {
 
 // TestModelledNoiseIsTheRecorded holds the model against what was recorded.
 func TestModelledNoiseIsTheRecorded(t *testing.T) {
-	m := newMachine(gateSeed)
+	m := newNoisyMachine(gateSeed)
 	m.cost(0, 200_000)
 	for i, f := range m.flips[1:] {
 		stay := f.until - m.flips[i].until
