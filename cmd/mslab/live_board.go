@@ -191,10 +191,10 @@ func (b *board) render(columns, rows int) []string {
 			if i == 0 && trend >= leastTrend {
 				lines[i] = pad(lines[i], width+trendGap) + "CPU/req by slice"[:min(trend, 16)]
 			}
-			lines[i] = faint.Render(lines[i])
+			lines[i] = faint.render(lines[i])
 			continue
 		case shown[n].subject.Name == b.current:
-			lines[i] = strong.Render(lines[i])
+			lines[i] = strong.render(lines[i])
 		}
 		if trend >= leastTrend {
 			lines[i] = pad(lines[i], width+trendGap) + shown[n].trend(trend)
@@ -317,7 +317,7 @@ func (r *boardRow) trend(columns int) string {
 	for i, s := range all {
 		line[i] = spark(s.CPUPerRequest, highest)
 	}
-	return wellInk.Render(string(line))
+	return wellInk.render(string(line))
 }
 
 // plural puts a number before a word.

@@ -12,15 +12,31 @@ import (
 	"mslab/results/record"
 )
 
-// The styles of live views: the terminal's own colours, which its user chose.
+// The inks of live views: the terminal's own colours, which its user chose.
 var (
-	strong  = lipgloss.NewStyle().Bold(true)
-	faint   = lipgloss.NewStyle().Faint(true)
-	wellInk = lipgloss.NewStyle().Foreground(lipgloss.Green)
-	rateInk = lipgloss.NewStyle().Foreground(lipgloss.Cyan)
-	tailInk = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
-	failInk = lipgloss.NewStyle().Foreground(lipgloss.Red)
+	strong  = newInk(lipgloss.NewStyle().Bold(true))
+	faint   = newInk(lipgloss.NewStyle().Faint(true))
+	wellInk = newInk(lipgloss.NewStyle().Foreground(lipgloss.Green))
+	rateInk = newInk(lipgloss.NewStyle().Foreground(lipgloss.Cyan))
+	tailInk = newInk(lipgloss.NewStyle().Foreground(lipgloss.Yellow))
+	failInk = newInk(lipgloss.NewStyle().Foreground(lipgloss.Red))
 )
+
+// ink is a style of text alone. The style itself would look for borders, margins
+// and tabs at each word, which is most of what a frame costs.
+type ink struct{ on, off, paleOn, paleOff string }
+
+func newInk(style lipgloss.Style) ink {
+	var k ink
+	k.on, k.off, _ = strings.Cut(style.Render("x"), "x")
+	k.paleOn, k.paleOff, _ = strings.Cut(style.Faint(true).Render("x"), "x")
+	return k
+}
+
+func (k ink) render(text string) string { return k.on + text + k.off }
+
+// pale renders what is over.
+func (k ink) pale(text string) string { return k.paleOn + text + k.paleOff }
 
 const ellipsis = "…"
 
@@ -62,7 +78,7 @@ func spread(words []string, right string, columns int) string {
 		}
 		left += word
 	}
-	return pad(strong.Render(left), columns-lipgloss.Width(right)) + right
+	return pad(strong.render(left), columns-lipgloss.Width(right)) + right
 }
 
 // bar draws a fraction in [0, 1] as a bar, to an eighth of a column.
@@ -77,7 +93,7 @@ func bar(fraction float64, columns int) string {
 		full += string([]rune("▏▎▍▌▋▊▉")[part-1])
 	}
 	rest := strings.Repeat("░", max(columns-lipgloss.Width(full), 0))
-	return wellInk.Render(full) + faint.Render(rest) + label
+	return wellInk.render(full) + faint.render(rest) + label
 }
 
 // sample is what a sparkline shows of one glance.
@@ -107,7 +123,7 @@ var sparks = []rune("▁▂▃▄▅▆▇█")
 
 // sparkline draws the last samples that fit, from zero to the highest of them;
 // those before the last gap are faint, those with failures in the ink of such.
-func (s samples) sparkline(columns int, ink lipgloss.Style, value func(sample) float64) string {
+func (s samples) sparkline(columns int, k ink, value func(sample) float64) string {
 	if len(s) > columns {
 		s = s[len(s)-columns:]
 	}
@@ -120,10 +136,10 @@ func (s samples) sparkline(columns int, ink lipgloss.Style, value func(sample) f
 	}
 	var b strings.Builder
 	run, runStyle := []rune{}, 0
-	styles := []lipgloss.Style{ink, ink.Faint(true), failInk, failInk.Faint(true)}
+	renders := []func(string) string{k.render, k.pale, failInk.render, failInk.pale}
 	flush := func() {
 		if len(run) > 0 {
-			b.WriteString(styles[runStyle].Render(string(run)))
+			b.WriteString(renders[runStyle](string(run)))
 			run = run[:0]
 		}
 	}
@@ -153,10 +169,10 @@ func spark(v, highest float64) rune {
 }
 
 // chart is a sparkline between its name and its latest figure.
-func (s samples) chart(name, figure string, columns int, ink lipgloss.Style, value func(sample) float64) string {
+func (s samples) chart(name, figure string, columns int, k ink, value func(sample) float64) string {
 	const nameColumns, figureColumns = 5, 12
 	width := min(max(columns-nameColumns-figureColumns, 1), keepSamples)
-	return faint.Render(pad(name, nameColumns)) + s.sparkline(width, ink, value) + " " + fit(figure, figureColumns-1)
+	return faint.render(pad(name, nameColumns)) + s.sparkline(width, k, value) + " " + fit(figure, figureColumns-1)
 }
 
 func (s samples) rateChart(figure string, columns int) string {
@@ -180,7 +196,7 @@ func errorLine(failed map[record.Class]int64, columns int) string {
 		}
 	}
 	if len(classes) == 0 {
-		return faint.Render("no errors")
+		return faint.render("no errors")
 	}
 	slices.SortFunc(classes, func(a, b record.Class) int {
 		if failed[a] != failed[b] {
@@ -192,7 +208,7 @@ func errorLine(failed map[record.Class]int64, columns int) string {
 	for i, class := range classes {
 		words[i] = string(class) + " " + results.FormatCount(float64(failed[class]))
 	}
-	return failInk.Render(fit("errors  "+strings.Join(words, "  "), columns))
+	return failInk.render(fit("errors  "+strings.Join(words, "  "), columns))
 }
 
 // shortDuration is a time left to the second: 4m05s, 12s.

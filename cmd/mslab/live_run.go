@@ -155,7 +155,7 @@ func (v *runView) view(columns, rows int, at time.Time) string {
 		head = append(head, part{rank, line})
 	}
 	if len(head) < rows {
-		head = append(head, part{10, faint.Render(fit(v.note, columns))})
+		head = append(head, part{10, faint.render(fit(v.note, columns))})
 	}
 	return stack(rows, head...)
 }
@@ -207,11 +207,11 @@ func (v *runView) errorsRank() int {
 
 func (v *runView) faultLine(columns int, at time.Time) string {
 	if len(v.faults) == 0 {
-		return faint.Render("no fault now")
+		return faint.render("no fault now")
 	}
 	words := make([]string, len(v.faults))
 	for i, f := range v.faults {
 		words[i] = f.name + " for " + shortDuration(at.Sub(f.since)) + " of " + shortDuration(f.lasts)
 	}
-	return failInk.Render(fit("fault  "+strings.Join(words, ", "), columns))
+	return failInk.render(fit("fault  "+strings.Join(words, ", "), columns))
 }

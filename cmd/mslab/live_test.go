@@ -272,7 +272,7 @@ func TestSparkline(t *testing.T) {
 	s.add(sample{rate: 4, failed: true})
 	rate := func(v sample) float64 { return v.rate }
 	line := s.sparkline(14, rateInk, rate)
-	if want := rateInk.Faint(true).Render(" ▂▃▄▅▆▇██") + rateInk.Render(" ") + failInk.Render("▅") + "   "; line != want {
+	if want := rateInk.pale(" ▂▃▄▅▆▇██") + rateInk.render(" ") + failInk.render("▅") + "   "; line != want {
 		t.Errorf("sparkline %q, want %q", line, want)
 	}
 	if plain := styling.ReplaceAllString(s.sparkline(3, rateInk, rate), ""); plain != "█ ▅" {
