@@ -52,7 +52,8 @@ func newBoard(plan *results.Plan, p scenarios.Place) *board {
 	}
 	b.faulty = len(arm.Faults) > 0
 	if p.Load < len(arm.Loads) {
-		b.load = plural(arm.Loads[p.Load].Clients, "client")
+		l := arm.Loads[p.Load]
+		b.load = offeredLoad(l.Clients, l.Rate, l.Rates)
 	}
 	for _, s := range plan.SubjectsOf(arm) {
 		b.rows = append(b.rows, &boardRow{subject: s})

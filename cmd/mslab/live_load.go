@@ -22,14 +22,26 @@ type loadView struct {
 }
 
 func newLoadView(p *loadgen.Plan, of record.Subject) *loadView {
-	v := &loadView{words: []string{of.Name, plural(p.Clients, "client")}, warmup: p.Warmup, duration: p.Duration, requests: p.Requests}
+	offered := offeredLoad(p.Clients, p.Rate, p.Rates)
+	v := &loadView{words: []string{of.Name, offered}, warmup: p.Warmup, duration: p.Duration, requests: p.Requests}
 	if of.Phase != nil {
-		v.words = []string{results.SubjectPlan{Subject: of}.Title(), plural(p.Clients, "client"), p.URL}
+		v.words = []string{results.SubjectPlan{Subject: of}.Title(), offered, p.URL}
 	}
 	if p.RequestsPerClient > 0 {
 		v.requests = p.RequestsPerClient * int64(p.Clients)
 	}
 	return v
+}
+
+// offeredLoad says what a load offers: clients, or in an open loop requests/s.
+func offeredLoad(clients int, rate float64, rates []float64) string {
+	switch {
+	case rate > 0:
+		return results.FormatCount(rate) + " requests/s"
+	case len(rates) > 0:
+		return results.FormatCount(rates[0]) + "-" + results.FormatCount(rates[len(rates)-1]) + " requests/s"
+	}
+	return plural(clients, "client")
 }
 
 func (v *loadView) update(now loadgen.Progress, at time.Time) {

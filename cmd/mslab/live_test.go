@@ -294,6 +294,15 @@ func TestBar(t *testing.T) {
 	}
 }
 
+func TestOfferedLoad(t *testing.T) {
+	for want, got := range map[string]string{"1 client": offeredLoad(1, 0, nil), "1,000 clients": offeredLoad(1000, 0, nil),
+		"5,000 requests/s": offeredLoad(10, 5000, nil), "100-2,000 requests/s": offeredLoad(10, 0, []float64{100, 500, 2000})} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestShortDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{-1: "0s", 12400 * time.Millisecond: "12s", 59600 * time.Millisecond: "1m00s", 62 * time.Minute: "1h02m"} {
 		if got := shortDuration(d); got != want {
