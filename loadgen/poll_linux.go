@@ -18,7 +18,7 @@ const (
 // from other threads.
 type poller struct {
 	epfd, wakefd int
-	timerfd      int // -1 unless the kernel lacks epoll_pwait2 (before 5.11)
+	timerfd      int           // -1 unless the kernel lacks epoll_pwait2 (before 5.11)
 	timeout      unix.Timespec // here, since what a system call is handed would be allocated
 	events       [256]unix.EpollEvent
 }
