@@ -147,14 +147,23 @@ func serve(stdout io.Writer, list string) error {
 func (t *times) answer(conn net.Conn, delays []time.Duration) {
 	defer conn.Close()
 	sleeps := len(delays) > 1 || delays[0] > 0
+	var stream io.ReadWriter = conn
 	if sleeps {
+		// A thread that blocks in the kernel, as the delay has no room for the
+		// hand-over from one that polls.
+		f, err := conn.(*net.TCPConn).File()
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		stream = blocking(f.Fd())
 		runtime.LockOSThread()
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	}
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	buf := make([]byte, 4096)
 	for n := 0; ; {
-		m, err := conn.Read(buf[n:])
+		m, err := stream.Read(buf[n:])
 		if err != nil {
 			return
 		}
@@ -172,7 +181,7 @@ func (t *times) answer(conn net.Conn, delays []time.Duration) {
 			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil)
 		}
 		took := time.Since(began)
-		if _, err := conn.Write(answer); err != nil {
+		if _, err := stream.Write(answer); err != nil {
 			return
 		}
 		if sleeps {
@@ -182,6 +191,26 @@ func (t *times) answer(conn net.Conn, delays []time.Duration) {
 		}
 	}
 }
+
+// blocking is a socket in blocking mode.
+type blocking int
+
+func (b blocking) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(b), p)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (b blocking) Write(p []byte) (int, error) { return unix.Write(int(b), p) }
 
 func medianOf(records []*record.Record, figure func(*record.Record) float64) float64 {
 	var values []float64
