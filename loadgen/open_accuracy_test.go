@@ -3,8 +3,8 @@ package loadgen
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -66,67 +66,102 @@ func startChild(t *testing.T) (url string, process *os.Process) {
 	return line[:len(line)-1], cmd.Process
 }
 
+// tries plays a timed check until it holds: what other processes do to it they
+// hardly do three times in a row, and an engine that is wrong always is.
+func tries(t *testing.T, check func() []error) {
+	t.Helper()
+	for try := 1; ; try++ {
+		errs := check()
+		if len(errs) == 0 {
+			return
+		}
+		for _, err := range errs {
+			t.Logf("try %d: %v", try, err)
+		}
+		if try == 3 {
+			t.Fatal("no try held")
+		}
+	}
+}
+
 // TestCoordinatedOmission stops a server for 0.5 s of 3 s. Of the requests that
 // came due meanwhile the first waits for all of the stop, the last for nothing:
 // of all requests the share p is answered within stop - (1 - p) x duration. The
 // service time of a few connections does not know of those that waited to be
 // sent.
 func TestCoordinatedOmission(t *testing.T) {
-	const duration = 3 * time.Second
-	for name, connections := range map[string]int{"few connections": 4, "many connections": 1000} {
+	const duration, few = 3 * time.Second, 2
+	for name, connections := range map[string]int{"few connections": few, "many connections": 1000} {
 		for engine, drive := range engines() {
 			t.Run(name+"/"+engine, func(t *testing.T) {
 				url, server := startChild(t)
-				begun := make(chan struct{}, 1)
-				var stopped atomic.Int64
-				var signals sync.WaitGroup
-				defer signals.Wait()
-				stop := func() {
-					signals.Go(func() {
-						<-begun
-						time.Sleep(time.Second)
-						at := time.Now()
-						_ = server.Signal(syscall.SIGSTOP)
-						time.Sleep(500 * time.Millisecond)
-						_ = server.Signal(syscall.SIGCONT)
-						stopped.Store(int64(time.Since(at)))
-					})
-				}
-				stop()
-				r := playOpen(t, drive, Plan{URL: url, Metrics: 3, Clients: 4, MaxConnections: connections, Rate: 400,
-					Duration: duration, Begun: func(time.Time) { begun <- struct{}{} }}, stop)
-				signals.Wait()
-				if r.Counts.OK != 1200 || r.Counts.Sent != 1200 {
-					t.Errorf("counts %+v", r.Counts)
-				}
-				length := time.Duration(stopped.Load())
-				h, err := r.Latency.Histogram()
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, p := range []float64{90, 95, 99, 99.9} {
-					got := time.Duration(h.ValueAtPercentile(p))
-					want := length - time.Duration((1-p/100)*float64(duration))
-					// What waited is served at once after the stop, within a while.
-					if off := (got - want).Abs(); off > want/50+60*time.Millisecond {
-						t.Errorf("p%v of the response time is %v, want %v", p, got, want)
-					}
-				}
-				if p50 := time.Duration(r.Latency.P50); p50 > 50*time.Millisecond {
-					t.Errorf("the median is %v: it has nothing to do with the stop", p50)
-				}
-				service := time.Duration(r.Service.P99)
-				switch {
-				case connections == 4 && service > length/2:
-					t.Errorf("p99 of the service time is %v: only 4 of 1200 requests were sent into the stop of %v", service, length)
-				case connections == 4 && r.Counts.Waited < 100:
-					t.Errorf("%d requests waited, want the 200 that came due in the stop", r.Counts.Waited)
-				case connections == 1000 && (r.Counts.Waited > 0 || r.Counts.Connects < 100):
-					t.Errorf("%d requests waited, %d connections: each of the 200 should have had its own", r.Counts.Waited, r.Counts.Connects)
-				}
+				plan := Plan{URL: url, Metrics: 3, Clients: few, MaxConnections: connections, Rate: 100, Duration: duration}
+				tries(t, func() []error {
+					r, length := playStopped(t, drive, plan, server)
+					return checkStopped(t, r, length, connections == few)
+				})
 			})
 		}
 	}
+}
+
+// playStopped plays the plan, whose server is stopped for half a second after
+// the first, and returns for how long it was.
+func playStopped(t *testing.T, drive engine, p Plan, server *os.Process) (*record.Record, time.Duration) {
+	t.Helper()
+	begun := make(chan struct{}, 1)
+	var stopped time.Duration
+	var signals sync.WaitGroup
+	stop := func() {
+		signals.Go(func() {
+			<-begun
+			time.Sleep(time.Second)
+			at := time.Now()
+			_ = server.Signal(syscall.SIGSTOP)
+			time.Sleep(500 * time.Millisecond)
+			_ = server.Signal(syscall.SIGCONT)
+			stopped = time.Since(at)
+		})
+	}
+	p.Begun = func(time.Time) { begun <- struct{}{} }
+	stop()
+	r := playOpen(t, drive, p, func() { signals.Wait(); stop() })
+	signals.Wait()
+	return r, stopped
+}
+
+// checkStopped holds 300 requests against the analytic answer.
+func checkStopped(t *testing.T, r *record.Record, length time.Duration, few bool) (errs []error) {
+	t.Helper()
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if r.Counts.OK != 300 || r.Counts.Sent != 300 {
+		t.Errorf("counts %+v", r.Counts)
+	}
+	h, err := r.Latency.Histogram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []float64{90, 95, 99, 99.9} {
+		got := time.Duration(h.ValueAtPercentile(p))
+		want := length - time.Duration((1-p/100)*float64(3*time.Second))
+		// What waited is served at once after the stop, within a while.
+		if off := (got - want).Abs(); off > want/50+40*time.Millisecond {
+			fail("p%v of the response time is %v, want %v", p, got, want)
+		}
+	}
+	if p50 := time.Duration(r.Latency.P50); p50 > 20*time.Millisecond {
+		fail("the median is %v: it has nothing to do with the stop", p50)
+	}
+	service := time.Duration(r.Service.P99)
+	switch {
+	case few && service > length/2:
+		fail("p99 of the service time is %v: only 2 of 300 requests were sent into the stop of %v", service, length)
+	case few && r.Counts.Waited < 40:
+		fail("%d requests waited, want the 50 that came due in the stop", r.Counts.Waited)
+	case !few && (r.Counts.Waited > 0 || r.Counts.Connects < 35):
+		fail("%d requests waited, %d connections: each of the 50 should have had its own", r.Counts.Waited, r.Counts.Connects)
+	}
+	return errs
 }
 
 // TestKnownDelays: the response times are those that the server makes, as it
@@ -157,25 +192,28 @@ func TestKnownDelays(t *testing.T) {
 						mu.Unlock()
 					}
 				})
-				r := playOpen(t, drive, Plan{URL: url, Metrics: 3, Clients: 20, Rate: 300, Duration: time.Second},
-					func() { mu.Lock(); known.Reset(); mu.Unlock() })
-				got, err := r.Latency.Histogram()
-				if err != nil {
-					t.Fatal(err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				for _, p := range []float64{50, 80, 99} {
-					want := float64(known.ValueAtPercentile(p))
-					is := float64(got.ValueAtPercentile(p))
-					// The way there and back, and a share of a busy machine's cores.
-					if is < want*0.98 || is > want*1.02+float64(5*time.Millisecond) {
-						t.Errorf("p%v is %.2f ms, the server made it %.2f ms", p, is/1e6, want/1e6)
+				forget := func() { mu.Lock(); known.Reset(); mu.Unlock() }
+				tries(t, func() (errs []error) {
+					forget()
+					r := playOpen(t, drive, Plan{URL: url, Metrics: 3, Clients: 20, Rate: 200, Duration: time.Second}, forget)
+					got, err := r.Latency.Histogram()
+					if err != nil {
+						t.Fatal(err)
 					}
-				}
-				if name == "bimodal" && math.Abs(float64(got.ValueAtPercentile(97))-4*float64(got.ValueAtPercentile(50))) > 0.4*float64(got.ValueAtPercentile(97)) {
-					t.Errorf("p97 %v, p50 %v: want 40 and 10 ms", time.Duration(got.ValueAtPercentile(97)), time.Duration(got.ValueAtPercentile(50)))
-				}
+					mu.Lock()
+					defer mu.Unlock()
+					for _, p := range []float64{50, 80, 95, 99} {
+						want := float64(known.ValueAtPercentile(p))
+						is := float64(got.ValueAtPercentile(p))
+						// The way there and back, on a machine whose cores are as busy as the
+						// send lag tells.
+						busy := 2 * float64(r.Client.SendLag.Max)
+						if is < want*0.98 || is > want*1.02+float64(5*time.Millisecond)+busy {
+							errs = append(errs, fmt.Errorf("p%v is %.2f ms, the server made it %.2f ms", p, is/1e6, want/1e6))
+						}
+					}
+					return errs
+				})
 			})
 		}
 	}

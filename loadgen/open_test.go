@@ -311,7 +311,7 @@ func TestOpenLoopConformance(t *testing.T) {
 				url, seen := counting(t, c.serve)
 				p := Plan{URL: url, Metrics: 3, Clients: 1, Requests: 10, Rate: 1000, Timeout: 5 * time.Second}
 				if c.want[record.ReadTimeout] > 0 {
-					p.Timeout = 60 * time.Millisecond
+					p.Timeout = 200 * time.Millisecond
 				}
 				if c.want == nil {
 					c.want = tenOf(record.OK)
@@ -361,9 +361,10 @@ func TestGeneratorBehindItsSchedule(t *testing.T) {
 	if !rawSupported {
 		t.Skip("the net engine's limit is that of the machine")
 	}
-	// The callback holds up the generator, as a busy machine would.
+	// The callback holds up the generator once, as a busy machine would.
+	var once sync.Once
 	r, err := Run(context.Background(), Plan{URL: server.URL, Metrics: 3, Rate: 1000, Duration: 500 * time.Millisecond,
-		Ended: func(record.Request) { time.Sleep(2 * time.Millisecond) }})
+		Ended: func(record.Request) { once.Do(func() { time.Sleep(300 * time.Millisecond) }) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,8 +375,8 @@ func TestGeneratorBehindItsSchedule(t *testing.T) {
 	if r.Verdict.Valid || !strings.Contains(strings.Join(r.Verdict.Reasons, " "), "behind its schedule") || r.Counts.Sent != 500 {
 		t.Errorf("sent %d, verdict %+v", r.Counts.Sent, r.Verdict)
 	}
-	if r.Load.AchievedRate > 900 {
-		t.Errorf("achieved %v of %v", r.Load.AchievedRate, r.Load.Rate)
+	if r.Client.SendLag.Max < int64(250*time.Millisecond) {
+		t.Errorf("send lag %+v, want that of the hold-up in it", r.Client.SendLag)
 	}
 }
 
