@@ -372,9 +372,9 @@ func (c *child) kill() {
 }
 
 // killKeeper is for a keeper that does not do its work, stopped by a user, say:
-// what is below it is killed from here.
+// what is below it is killed from here, but for what this user may not kill.
 func (c *child) killKeeper() {
-	for {
+	for limit := time.Now().Add(time.Second); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
 		for _, p := range descendantsOf(c.cmd.Process.Pid) {
 			_ = unix.Kill(p.pid, unix.SIGKILL)
 		}

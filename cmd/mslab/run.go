@@ -55,6 +55,15 @@ the host's network and says so; on fails; off always plays there.
 With --phases and no scenario it plays the default plan: the phases named, under
 one load, each compared with the one before it.
 
+So it does with --subject, once for each server: NAME=7 is a phase, NAME=./a or
+NAME="./a -p {port}" a command, NAME=http://HOST:PORT a server that runs already,
+which no sandbox leads to. A command runs in this folder and environment; {port}
+in its words, and PORT in its environment, say where to listen, and {data} is a
+folder of its own. Its words are split as a shell splits them, by no shell. CPU
+time, memory, threads and context switches are those of all its processes, and in
+the end none of them is left. Commands and URLs get GET / unless --path, --method,
+--body or -H say otherwise, and every 2xx is a success.
+
 With --precision it adds blocks until the interval of every comparison of CPU per
 request is within that of its ratio, or the budget of time is spent, and says
 which; the least number of blocks is 10, that which a verdict needs, or --blocks.
@@ -64,7 +73,8 @@ A run that was cut short, even by kill -9, keeps every block that was over;
 		Example: `  mslab run --list
   mslab run first-look
   mslab run --phases 1-3,7 --clients 50
-  mslab run --phases 3,4 --precision 1% --budget 10m`,
+  mslab run --phases 3,4 --precision 1% --budget 10m
+  mslab run --subject old=./a --subject new=./b --path /health`,
 		Args: wantArgs(0, 1, "one scenario"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runScenario(cmd, o, args, again)
