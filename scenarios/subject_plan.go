@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"mslab/loadgen"
 	"mslab/results"
 	"mslab/results/record"
 	"mslab/server"
@@ -71,15 +70,6 @@ func overridden(recipe server.Recipe, flags map[string]string) (server.Recipe, e
 		}
 	}
 	return recipe, nil
-}
-
-// offer is what the generator is asked for where the player listens at base.
-func (p player) offer(l Load, base string) loadgen.Plan {
-	o := l.offer(base)
-	if !p.spec.Foreign() {
-		return o
-	}
-	return p.spec.request(o, base)
 }
 
 // describe names the player for the plan that a user reads.

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mslab/loadgen"
 )
 
 const (
@@ -74,6 +76,15 @@ func (r *runner) startSubject(ctx context.Context, p player) (*child, error) {
 		return startCommandOf(ctx, r.spawner, r.scratch, p)
 	}
 	return startChild(ctx, r.spawner, r.exe, r.scratch, p)
+}
+
+// offer is what the generator is asked for where the player listens at base.
+func (p player) offer(l Load, base string) loadgen.Plan {
+	o := l.offer(base)
+	if !p.spec.Foreign() {
+		return o
+	}
+	return p.spec.request(o, base)
 }
 
 // startCommandOf runs the command of a foreign subject under a keeper and waits

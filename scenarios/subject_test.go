@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"mslab/loadgen"
 	"mslab/results"
 )
 
@@ -151,7 +152,7 @@ func TestPlanOfForeignSubjects(t *testing.T) {
 	if got := p.RunsAlready(); !slices.Equal(got, []string{"live"}) {
 		t.Errorf("running: %v", got)
 	}
-	if offer := players[1].offer(defaultLoad(), "http://127.0.0.1:9"); offer.URL != "http://127.0.0.1:9/p" || offer.Metrics != 0 || string(offer.Body) != "x" {
+	if offer := players[1].spec.request(loadgen.Plan{Metrics: 3}, "http://127.0.0.1:9"); offer.URL != "http://127.0.0.1:9/p" || offer.Metrics != 0 || string(offer.Body) != "x" {
 		t.Errorf("offer %+v", offer)
 	}
 	var b strings.Builder
