@@ -60,12 +60,12 @@ type draft struct {
 	stages  []axis // each a stage
 	tunings []axis // each a sysctl
 
-	loadShape                    shape // of load, which each arm has too
-	matrixClients, loadClients   bool
-	matrixConnection, loadToo    bool
-	precisionAt, budgetAt        ast.Node
-	blocksAt, sysctlsAt, stageAt ast.Node
-	asserted                     []placedAssertion
+	matrixClients, loadClients       bool
+	matrixConnection, loadConnection bool
+	matrixRates, loadRates           bool
+	precisionAt, budgetAt            ast.Node
+	blocksAt, sysctlsAt, stageAt     ast.Node
+	asserted                         []placedAssertion
 }
 
 func newDraft(d decoder) *draft {
@@ -114,7 +114,8 @@ func (f *draft) noteLoad(n ast.Node) {
 	pairs, _ := f.entries(n, "load")
 	for _, p := range pairs {
 		f.loadClients = f.loadClients || keyText(p) == "clients"
-		f.loadToo = f.loadToo || keyText(p) == "connection"
+		f.loadRates = f.loadRates || keyText(p) == "rates"
+		f.loadConnection = f.loadConnection || keyText(p) == "connection"
 	}
 }
 
@@ -125,7 +126,9 @@ func (f *draft) scenario(root ast.Node) (*Scenario, error) {
 	switch {
 	case f.matrixClients && f.loadClients:
 		return nil, f.errorf(root, "scenario: matrix.clients and load.clients say the same; give one of them")
-	case f.matrixConnection && f.loadToo:
+	case f.matrixRates && f.loadRates:
+		return nil, f.errorf(root, "scenario: matrix.rates and load.rates say the same; give one of them")
+	case f.matrixConnection && f.loadConnection:
 		return nil, f.errorf(root, "scenario: matrix.connection and load.connection say the same; give one of them")
 	}
 	if err := firstOf(

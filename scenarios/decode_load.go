@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"mslab/loadgen"
+	"mslab/results"
 	"mslab/results/record"
 )
 
@@ -29,6 +30,7 @@ func (d decoder) loadValue(to *Load, what string) value {
 		{"think", "the pause between an answer and the client's next request (default 0s)", d.duration(&to.Think, sub("think"), 0, time.Minute)},
 		{"seed", "the seed of the orders and of the bodies (default 1)", number(d, &to.Seed, sub("seed"), 0, 1<<62)},
 		{"clients", "concurrent clients; of a list, each number is a load of its own (default 20)", d.clients(&to.Clients, sub("clients"))},
+		{"rates", "requests a second that come due whatever the server does, an open loop; each number is a load of its own", d.rates(&to.Rates, sub("rates"))},
 		{"duration", "play one stretch of this length", d.duration(&to.Duration, sub("duration"), 10*time.Millisecond, maxLoad)},
 		{"requests", "play one stretch of this many requests in all", number(d, &to.Requests, sub("requests"), 1, 1e12)},
 		{"requests-per-client", "play one stretch of this many requests of each client", number(d, &to.RequestsPerClient, sub("requests-per-client"), 1, 1e9)},
@@ -41,6 +43,10 @@ func (d decoder) loadValue(to *Load, what string) value {
 			return d.errorf(n, "%s: requests and requests-per-client exclude each other", what)
 		case to.Duration > 0 && (to.Requests > 0 || to.RequestsPerClient > 0):
 			return d.errorf(n, "%s: duration and a number of requests exclude each other", what)
+		case len(to.Rates) > 0 && to.Think > 0:
+			return d.errorf(n, "%s: rates and think exclude each other; an open loop's schedule says when requests start", what)
+		case len(to.Rates) > 0 && to.RequestsPerClient > 0:
+			return d.errorf(n, "%s: rates and requests-per-client exclude each other; bound an open loop by requests or duration", what)
 		case sliced && bound == "requests":
 			return d.errorf(n, "%s: slice and a number of requests exclude each other", what)
 		case sliced && bound != "":
@@ -77,19 +83,55 @@ func (d decoder) clients(to *[]int, what string) value {
 	})
 }
 
-// variants are the loads that an arm plays: each number of clients on each kind
-// of connection.
+// rates reads one rate or a list of them.
+func (d decoder) rates(to *[]float64, what string) value {
+	var rate float64
+	one := value{
+		shape{Type: "number", Minimum: bound(1), Maximum: bound(loadgen.MaxRate)},
+		func(n ast.Node) error {
+			switch n.(type) {
+			case *ast.IntegerNode, *ast.FloatNode:
+				rate, _ = results.ParseFraction(n.GetToken().Value)
+			default:
+				return d.errorf(n, "%s: want a number of requests a second, have %s", what, kind(n))
+			}
+			if !(rate >= 1 && rate <= loadgen.MaxRate) {
+				return d.errorf(n, "%s: want from 1 to %.0f requests a second, have %s", what, loadgen.MaxRate, n.GetToken().Value)
+			}
+			return nil
+		},
+	}
+	return d.several(what, one, func() { *to = nil }, func() bool {
+		if slices.Contains(*to, rate) {
+			return true
+		}
+		*to = append(*to, rate)
+		return false
+	})
+}
+
+// variants are the loads that an arm plays: each number of clients at each rate
+// on each kind of connection.
 func (l Load) variants() []Load {
 	kinds := l.Connections
 	if len(kinds) == 0 {
 		kinds = []loadgen.Connection{l.Connection}
 	}
+	rates := [][]float64{nil} // a closed loop
+	if len(l.Rates) > 0 {
+		rates = nil
+		for _, r := range l.Rates {
+			rates = append(rates, []float64{r})
+		}
+	}
 	var all []Load
 	for _, kind := range kinds {
-		for _, clients := range l.Clients {
-			one := l
-			one.Clients, one.Connection, one.Connections = []int{clients}, kind, nil
-			all = append(all, one)
+		for _, rate := range rates {
+			for _, clients := range l.Clients {
+				one := l
+				one.Clients, one.Rates, one.Connection, one.Connections = []int{clients}, rate, kind, nil
+				all = append(all, one)
+			}
 		}
 	}
 	return all
@@ -97,14 +139,23 @@ func (l Load) variants() []Load {
 
 // describeVariants names the variants in words: "20/50 clients, keep/new connections".
 func describeVariants(loads []Load) string {
-	var clients, kinds []string
+	var clients, kinds, rates []string
 	for _, l := range loads {
 		if word := fmt.Sprint(l.Clients[0]); !slices.Contains(clients, word) {
 			clients = append(clients, word)
+		}
+		if len(l.Rates) > 0 {
+			if word := fmt.Sprint(l.Rates[0]); !slices.Contains(rates, word) {
+				rates = append(rates, word)
+			}
 		}
 		if word := string(l.Connection); !slices.Contains(kinds, word) {
 			kinds = append(kinds, word)
 		}
 	}
-	return strings.Join(clients, "/") + " clients, " + strings.Join(kinds, "/") + " connections"
+	out := strings.Join(clients, "/") + " clients, " + strings.Join(kinds, "/") + " connections"
+	if len(rates) > 0 {
+		out += ", " + strings.Join(rates, "/") + " requests/s"
+	}
+	return out
 }

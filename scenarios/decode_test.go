@@ -69,6 +69,7 @@ matrix:
     - {name: new, command: [./b, -v, 2], port: 8000, body-file: decode_test.go}
     - {name: there, url: "http://127.0.0.1:8001/"}
   connection: [keep, new]
+  rates: [500, 1000.5]
   parse: [quadratic, linear]
   gomaxprocs: [1, auto]
   sysctls: {net.core.somaxconn: [10, 4096], net.ipv4.tcp_abort_on_overflow: 1}
@@ -76,7 +77,7 @@ arms:
   a: {precision: 0.5%, budget: 2m, ranked: true}
   b: {load: {clients: [3, 4]}}
   c: {load: {duration: 9s}, faults: [{at: 0, for: 1s, partition: {direction: in}}, {at: 2s, for: 1s, memory: {mode: hog, limit: 64MiB, blocks: 100, block-size: 1MiB}}, {at: 4s, for: 1s, memory: {headroom: 4MiB, oom: pause}}]}
-  d: {load: {requests: 100}}
+  d: {load: {requests: 100, rates: 700}}
 precision: 0.02
 budget: 20m
 assert: ["server.cpu_ns_per_request < 1ms where subject = old", "server.rss_max_bytes < 1GiB where connection = keep"]
@@ -108,12 +109,12 @@ mine+linear+gomaxprocs-automap[gomaxprocs:auto parse:linear]
 oldmap[]
 newmap[]
 theremap[]`},
-		"arms": {strings.Join(arms, "\n"), `a-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0.005 2m0s 2
-a-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0.005 2m0s 2
-b-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 4
-b-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 4
-c-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 2
-c-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 2
+		"arms": {strings.Join(arms, "\n"), `a-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0.005 2m0s 4
+a-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0.005 2m0s 4
+b-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 8
+b-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 8
+c-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 4
+c-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 4
 d-somaxconn-10-tcp-abort-on-overflow-1map[net.core.somaxconn:10 ` + on + `0 0s 2
 d-somaxconn-4096-tcp-abort-on-overflow-1map[net.core.somaxconn:4096 ` + on + `0 0s 2`},
 	} {
@@ -199,7 +200,8 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 		{"far from any key", head + "x: 1\n", `f.yaml:3:1: scenario: unknown key "x"; it takes name, about`},
 		{"nested", head + "load:\n  slice: 1s\n  connectiom: new\n", `f.yaml:5:3: load: unknown key "connectiom" (did you mean "connection"?)`},
 		{"in an arm", head + "arms:\n  a: {lisen: backlog10}\n", `f.yaml:4:7: arms.a: unknown key "lisen" (did you mean "listen"?)`},
-		{"keys that come later", "name: x\nmatrix: {subject: [1], rates: [100]}\n", `f.yaml:2:24: matrix: rates are those of open loops, which run does not offer yet`},
+		{"rates", head + "load: {rates: 0}\n", `f.yaml:3:15: load.rates: want from 1 to 1000000 requests a second, have 0`},
+		{"rates and think", head + "load: {rates: 100, think: 1ms}\n", `rates and think exclude each other`},
 		{"assertion", head + "assert: [x]\n", `f.yaml:3:10: assert "x": want METRIC OP VALUE, such as`},
 		{"metric of an assertion", head + "assert: [latency.p98 < 5ms]\n", `f.yaml:3:10: assert "latency.p98 < 5ms": no metric latency.p98; there are `},
 		{"unit of an assertion", head + "assert: [server.rss_max_bytes < 5]\n", `5 is no size; want one such as 50MiB`},

@@ -14,8 +14,8 @@ import (
 	"mslab/server"
 )
 
-// The axes of a matrix multiply what reads best in tables. Clients and
-// connection are loads: each subject plays each of them in every block, and a
+// The axes of a matrix multiply what reads best in tables. Clients, connection
+// and rates are loads: each subject plays each of them in every block, and a
 // table has one of them. A stage makes variants of each phase, which stand below
 // each other in one table, interleaved and compared. A sysctl belongs to the
 // namespace while an arm plays, so it multiplies the arms.
@@ -34,6 +34,7 @@ func (f *draft) matrix() value {
 		{"subject", "what is measured, in the order of the tables: phases by number or name, commands, URLs", subjects},
 		{"clients", "concurrent clients, each number a load of its own", f.clients(&f.load.Clients, "matrix.clients").reading(func(ast.Node) { f.matrixClients = true })},
 		{"connection", "keep or new connections, each a load of its own", f.connectionAxis().reading(func(ast.Node) { f.matrixConnection = true })},
+		{"rates", "requests a second of an open loop, each number a load of its own", f.rates(&f.load.Rates, "matrix.rates").reading(func(ast.Node) { f.matrixRates = true })},
 		{"sysctls", "names and lists of values; each combination makes an arm NAME-SYSCTL-VALUE of each arm", f.sysctlAxes()},
 	}
 	for _, info := range server.Stages() {
@@ -41,19 +42,6 @@ func (f *draft) matrix() value {
 	}
 	v := f.object("matrix", fields...)
 	v.shape.Required = []string{"subject"}
-	read := v.read
-	v.read = func(n ast.Node) error {
-		pairs, err := f.entries(n, "matrix")
-		if err != nil {
-			return err
-		}
-		for _, p := range pairs {
-			if keyText(p) == "rates" {
-				return f.errorf(p.Key, "matrix: rates are those of open loops, which run does not offer yet; take clients, or mslab load --rate")
-			}
-		}
-		return read(n)
-	}
 	return v
 }
 

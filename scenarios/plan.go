@@ -310,6 +310,9 @@ func (l Load) record(slices int) record.Load {
 		ThinkNS: int64(l.Think), DeadlineNS: int64(l.Deadline), TimeoutNS: int64(l.Timeout),
 		Metrics: l.Metrics, Seed: l.Seed,
 	}
+	if len(l.Rates) > 0 {
+		out.Arrival, out.Rate = string(loadgen.Constant), l.Rates[0]
+	}
 	switch l.bound() {
 	case "":
 		out.DurationS = l.Slice.Seconds() * float64(slices)

@@ -198,7 +198,7 @@ func TestPlanRefusesCombinationsWithoutMeaning(t *testing.T) {
 
 func TestPlanFitsItsPromise(t *testing.T) {
 	for name, limit := range map[string]time.Duration{"first-look": 3 * time.Minute, "phases": 8 * time.Minute, "headline": 2 * time.Minute,
-		"overflow": 4 * time.Minute, "shows": 8 * time.Minute, "aa": 3 * time.Minute} {
+		"overflow": 4 * time.Minute, "shows": 8 * time.Minute, "aa": 6 * time.Minute} {
 		s, err := Find(name)
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +210,7 @@ func TestPlanFitsItsPromise(t *testing.T) {
 		if d := p.Duration(); d > limit || d < 5*time.Second {
 			t.Errorf("%s takes about %s, want at most %s", name, d, limit)
 		}
-		if len(p.Notes) != 0 {
+		if slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "raised to") }) {
 			t.Errorf("%s does not ask for enough blocks: %v", name, p.Notes)
 		}
 		var out bytes.Buffer

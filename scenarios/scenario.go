@@ -63,6 +63,9 @@ type Load struct {
 	// Connections are played instead of Connection where there are any, each a
 	// load of its own.
 	Connections []loadgen.Connection
+	// Rates make the load an open loop at each, in requests a second, evenly
+	// spaced; a load of its own each. Without any the loop is closed.
+	Rates []float64
 	// Slice is the length of a slice. It is not used where Duration, Requests or
 	// RequestsPerClient bound the load, which then plays as one stretch.
 	Slice             time.Duration

@@ -30,6 +30,9 @@ func (l Load) offer(url string) loadgen.Plan {
 	case !l.bounded():
 		p.Duration = l.Slice
 	}
+	if len(l.Rates) > 0 {
+		p.Rate, p.Arrival = l.Rates[0], loadgen.Constant
+	}
 	if l.SameClient {
 		p.Header = http.Header{"Authorization": {"load_client_0"}}
 	}

@@ -24,8 +24,8 @@ type SubjectSpec struct {
 	Name  string
 	Phase string // number or name of a phase or peer of mslab's own
 	// Command is a program and its arguments. In each argument "{port}" is
-	// replaced by a free port and "{data}" by a folder of the process' own, new
-	// in each block. It runs in the user's working folder and environment, with
+	// replaced by a free port, "{data}" by a folder of the process' own, new in
+	// each block, and "{mslab}" by the mslab program that runs. It runs in the user's working folder and environment, with
 	// PORT set to that port.
 	Command []string
 	// URL is a server that already runs, http://HOST:PORT. It is never started
@@ -61,6 +61,8 @@ const DefaultReadyTimeout = 30 * time.Second
 const (
 	portWord = "{port}"
 	dataWord = "{data}"
+	// programWord stands for the mslab program that runs.
+	programWord = "{mslab}"
 )
 
 // Phases are subjects that are phases, by number or name.
@@ -229,9 +231,9 @@ func (s SubjectSpec) readyTimeout() time.Duration {
 	return DefaultReadyTimeout
 }
 
-// expand is the command with its port and its folder.
-func (s SubjectSpec) expand(port int, data string) []string {
-	replace := strings.NewReplacer(portWord, strconv.Itoa(port), dataWord, data)
+// expand is the command with its port, its folder and the mslab that runs.
+func (s SubjectSpec) expand(port int, data, program string) []string {
+	replace := strings.NewReplacer(portWord, strconv.Itoa(port), dataWord, data, programWord, program)
 	args := make([]string, len(s.Command))
 	for i, arg := range s.Command {
 		args[i] = replace.Replace(arg)

@@ -46,6 +46,9 @@ func ParseSubject(text string) (SubjectSpec, error) {
 // checkProgram looks for the program of a command. noPhase is why the command
 // is no phase, for a word that may be meant as one.
 func checkProgram(command []string, noPhase error) error {
+	if command[0] == programWord {
+		return nil
+	}
 	_, err := exec.LookPath(command[0])
 	if err == nil || errors.Is(err, exec.ErrDot) {
 		return nil

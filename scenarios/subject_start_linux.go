@@ -73,7 +73,7 @@ func (r *runner) startSubject(ctx context.Context, p player) (*child, error) {
 	case p.spec.URL != "":
 		return findRunning(ctx, p)
 	case p.spec.Foreign():
-		return startCommandOf(ctx, r.spawner, r.scratch, p)
+		return startCommandOf(ctx, r.spawner, r.exe, r.scratch, p)
 	}
 	return startChild(ctx, r.spawner, r.exe, r.scratch, p)
 }
@@ -89,7 +89,7 @@ func (p player) offer(l Load, base string) loadgen.Plan {
 
 // startCommandOf runs the command of a foreign subject under a keeper and waits
 // until it is ready.
-func startCommandOf(ctx context.Context, sp *spawner, root string, p player) (*child, error) {
+func startCommandOf(ctx context.Context, sp *spawner, exe, root string, p player) (*child, error) {
 	fail := func(err error) (*child, error) { return nil, fmt.Errorf("start %s: %w", p.subject.Name, err) }
 	dir, err := os.MkdirTemp(root, "data-")
 	if err != nil {
@@ -101,7 +101,7 @@ func startCommandOf(ctx context.Context, sp *spawner, root string, p player) (*c
 	}
 	c := &child{name: p.subject.Name, dir: dir, stderr: &tail{limit: 8 << 10}, ended: make(chan struct{}), http: &http.Client{},
 		foreign: &foreign{spec: p.spec, heard: keeperHeard{started: make(chan struct{})}}}
-	if err := c.runKeeper(sp, p.spec.expand(port, dir), port); err != nil {
+	if err := c.runKeeper(sp, p.spec.expand(port, dir, exe), port); err != nil {
 		return fail(errors.Join(err, os.RemoveAll(dir)))
 	}
 	err = c.awaitReady(ctx, port)
