@@ -64,6 +64,7 @@ type draft struct {
 	matrixConnection, loadConnection bool
 	matrixRates, loadRates           bool
 	precisionAt, budgetAt            ast.Node
+	goalAt                           ast.Node // the first precision, of the scenario or of an arm
 	blocksAt, sysctlsAt, stageAt     ast.Node
 	asserted                         []placedAssertion
 }
@@ -87,7 +88,7 @@ func (f *draft) file() value {
 		field{"repeat", "how often all is played", f.object("repeat",
 			field{"blocks", "blocks: all subjects once, in fresh processes (default 10)", number(f.decoder, &f.blocks, "repeat.blocks", 1, maxBlocks).reading(place(&f.blocksAt))},
 			field{"slices", "a subject's slices in a block (default 4)", number(f.decoder, &f.slices, "repeat.slices", 1, maxSlices)})},
-		field{"precision", "instead of blocks: play more until the 95 % interval of each comparison is this narrow, to each side", f.precision(&s.Precision, "precision").reading(place(&f.precisionAt))},
+		field{"precision", "instead of blocks: play more until the 95 % interval of each comparison is this narrow, to each side", f.precision(&s.Precision, "precision").reading(place(&f.precisionAt)).reading(place(&f.goalAt))},
 		field{"budget", "the time that a precision may take (default 10m)", f.budget(&s.Budget, "budget").reading(place(&f.budgetAt))},
 		field{"probes", "what observes the trials (default proc, netstat)", probes.reading(func(ast.Node) { s.Probes = nil })},
 		field{"faults", "what breaks in each trial, and when", f.faultsValue(&f.faults, "faults")},
@@ -215,8 +216,15 @@ func (f *draft) checkArms(root ast.Node) error {
 	if slices.Contains(f.s.Probes, probeSyscalls) && !ranked {
 		return f.errorf(root, "probes: %s traces under the load of ranked arms, and none is ranked", probeSyscalls)
 	}
-	if f.precisionAt != nil && !ranked {
-		return f.errorf(f.precisionAt, "precision: it is that of comparisons, and no arm is ranked")
+	switch {
+	case f.goalAt == nil:
+		return nil
+	case !ranked:
+		return f.errorf(f.goalAt, "precision: it is that of comparisons, and no arm is ranked")
+	case len(f.s.Subjects) < 2:
+		return f.errorf(f.goalAt, "precision: it is that of comparisons, and there is one subject")
+	case f.s.Compare != nil && len(f.s.Compare) == 0:
+		return f.errorf(f.goalAt, "precision: it is that of comparisons, and compare names none")
 	}
 	return nil
 }

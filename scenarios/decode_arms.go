@@ -204,6 +204,9 @@ func (f *draft) readArm(arm *Arm, faults *[]placedFault, n ast.Node) error {
 			return f.errorf(n, "%s.%s: matrix.%s sets this stage; give it in one of them", what, axis.key, axis.key)
 		}
 	}
+	if f.goalAt == nil {
+		f.goalAt = at.precision
+	}
 	return f.checkArmGoal(arm, at, what)
 }
 

@@ -81,7 +81,7 @@ arms:
 precision: 0.02
 budget: 20m
 assert: ["server.cpu_ns_per_request < 1ms where subject = old", "server.rss_max_bytes < 1GiB where connection = keep"]
-compare: []
+compare: [[old, new]]
 `
 
 func TestDecodeMatrix(t *testing.T) {
@@ -210,6 +210,8 @@ func TestDecodeErrorsSayWhere(t *testing.T) {
 		{"where both are, apart", "name: x\nmatrix: {subject: [1, 2]}\narms: {a: {load: {clients: 3}}, b: }\nassert: [success.http >= 1 where arm = b and clients = 3]\n", `nothing that the scenario plays matches all of it`},
 		{"precision", head + "precision: 1\n", `f.yaml:3:12: precision: want a percentage from 0.1% to 50%, have the number 1`},
 		{"precision and blocks", head + "precision: 1%\nrepeat: {blocks: 9}\n", `f.yaml:4:18: repeat.blocks: precision decides how many blocks are played`},
+		{"precision of nothing", head + "precision: 1%\ncompare: []\n", `f.yaml:3:12: precision: it is that of comparisons, and compare names none`},
+		{"precision of one", "name: x\nmatrix: {subject: [1]}\narms: {a: {precision: 1%}}\n", `f.yaml:3:23: precision: it is that of comparisons, and there is one subject`},
 		{"budget alone", head + "budget: 5m\n", `f.yaml:3:9: budget: it bounds a precision, and none is given`},
 		{"budget without unit", head + "precision: 1%\nbudget: 5\n", `f.yaml:4:9: budget: want a duration with its unit`},
 		{"precision of what is not ranked", head + "precision: 1%\nload: {requests: 5}\n", `f.yaml:3:12: precision: it is that of comparisons, and no arm is ranked`},

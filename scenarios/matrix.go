@@ -329,7 +329,12 @@ func (a placedAssertion) matches(c plannedCell) bool { return a.Matches(c.arm, c
 // cells are what a scenario plays. Of one that shows, the arms are those of the
 // pairs, and the loads are what their phases name.
 func (s *Scenario) cells() ([]plannedCell, error) {
-	p, err := newPlan(s, Options{}, splitCores(manyCores()))
+	bare := *s // how long it is played is no matter here
+	bare.Precision, bare.Budget, bare.Arms = 0, 0, slices.Clone(s.Arms)
+	for i := range bare.Arms {
+		bare.Arms[i].Precision, bare.Arms[i].Budget = 0, 0
+	}
+	p, err := newPlan(&bare, Options{}, splitCores(manyCores()))
 	if err != nil {
 		return nil, err
 	}

@@ -459,6 +459,9 @@ func (p *Plan) Describe(w io.Writer) error {
 				play.tracedDuration().Round(time.Second))
 		}
 	}
+	for _, text := range p.Record.Assert {
+		say("asserts at the end: %s", text)
+	}
 	for _, note := range p.Notes {
 		say("%s", note)
 	}

@@ -80,16 +80,16 @@ var stricter = []string{
 	// between keys
 	`exclude each other`, `say the same`, `give one of them`, `give it in one of them`, `leave one of them out`,
 	`add namespace: true`, `cannot be ranked`, `plays as one stretch`, `none is ranked`, `no arm is ranked`, `is not ranked`,
-	`it bounds a precision`, `is no subject of the matrix`, `is several subjects of the matrix`, `at least two subjects`,
+	`it bounds a precision`, `compare names none`, `there is one subject`, `is no subject of the matrix`, `is several subjects of the matrix`, `at least two subjects`,
 	`no subject is a phase`, `more than \d+ (subjects|arms) come`, `two (subjects|arms) are called`, `too long a name`,
-	`sets net\.`, `it takes phases as they are`, `it takes phases as they are only`,
+	`sets net\.`, `it takes phases as they are only`,
 	`a load with faults plays as one stretch`, `ends at .*, the load at`, `one target has one fault at a time`,
-	`assert ".*": (no \w+ of the scenario is|nothing that the scenario plays)`, `pair`,
+	`assert ".*": (no \w+ of the scenario is|nothing that the scenario plays)`,
 	// the range of a text
 	`want a duration from`, `want a percentage from`, `is no (duration|rate|size|number)`, `no metric`, `no such key`,
 	`want a (number|percentage) from 1 to`, `want server or a number from`,
 	// what is asked of others
-	`subject .*: `, `asks for a shell`, `body-file: `, `want a program, have none`, `is not aimed at`, `(memory|partition): `, `faults: .*(--|option|want)`, `combin|needs|plan arm`,
+	`subject .*: `, `asks for a shell`, `body-file: `, `want a program, have none`, `is not aimed at`, `(memory|partition): `, `faults: .*(--|option|want)`,
 }
 
 func refusedForMore(err error) bool {
