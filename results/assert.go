@@ -216,14 +216,17 @@ func AssertionTable(run *Run) (t Table, ok bool) {
 			breached++
 		}
 		if len(done.Cells) == 0 {
-			t.Rows = append(t.Rows, []Cell{TextCell(done.Assert), TextCell(dash), TextCell(dash), TextCell(dash), TextCell(dash), TextCell("nothing matches")})
+			t.Rows = append(t.Rows, []Cell{TextCell(done.Assert), TextCell(dash), TextCell(dash), TextCell(dash), TextCell(dash), TextCell("about nothing")})
 		}
 		for _, cell := range done.Cells {
 			t.Rows = append(t.Rows, assertedRow(run, done.Assert, cell))
+			if subject, _ := run.Plan.Subject(cell.Subject); cell.Why != "" && cell.Why != "not measured" {
+				t.Notes = append(t.Notes, fmt.Sprintf("Not measured of %s in arm %s: there is %s.", subject.Title(), cell.Arm, cell.Why))
+			}
 		}
 	}
 	if breached > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("%d of %d assertions breached.", breached, len(run.Asserted)))
+		t.Notes = append([]string{fmt.Sprintf("%d of %d assertions breached.", breached, len(run.Asserted))}, t.Notes...)
 	}
 	return t, true
 }
@@ -239,7 +242,7 @@ func assertedRow(run *Run, text string, cell AssertedCell) []Cell {
 	}
 	switch {
 	case cell.Why != "":
-		outcome = "breached: " + cell.Why
+		outcome = "not measured" // a note says why
 	case !cell.Held:
 		outcome = "breached"
 	}
