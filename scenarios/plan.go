@@ -111,7 +111,7 @@ func newPlan(s *Scenario, o Options, c cores) (*Plan, error) {
 	if err := p.planAssertions(s); err != nil {
 		return nil, err
 	}
-	if err := p.setGoals(s.Budget, o.Blocks); err != nil {
+	if err := p.setGoals(s.Budget, o); err != nil {
 		return nil, err
 	}
 	return p, p.keepSource(from, o)

@@ -30,10 +30,13 @@ func (s *Scenario) withGoal(o Options) {
 }
 
 // setGoals gives the arms that compare something and have a precision to reach
-// their least number of blocks, which is blocks where that is more, and their
+// their least number of blocks, or the options' where those are more, and their
 // share of the budget, which is the time that is left beside what else is
 // played, by the length of their blocks.
-func (p *Plan) setGoals(budget time.Duration, blocks int) error {
+//
+// That nothing is compared is an error where the options ask for a precision,
+// and a note where the scenario does.
+func (p *Plan) setGoals(budget time.Duration, o Options) error {
 	asked, pairs := false, p.comparisons()
 	var goals []int
 	var rest, weight time.Duration
@@ -49,14 +52,18 @@ func (p *Plan) setGoals(budget time.Duration, blocks int) error {
 		}
 		goals = append(goals, i)
 		rest += play.tracedDuration()
-		arm.Blocks = max(blocks, results.LeastBlocks(pairs))
+		arm.Blocks = max(o.Blocks, results.LeastBlocks(pairs))
 		play.blocks, play.goal = arm.Blocks, arm.PrecisionGoal
 		if arm.BudgetS == 0 {
 			weight += play.blockDuration()
 		}
 	}
 	if asked && len(goals) == 0 {
-		return errors.New("a precision is asked for, and nothing is compared: it takes two subjects in a ranked arm, whose load is sliced")
+		const nothing = "a precision is asked for, and nothing is compared: it takes two subjects in a ranked arm, whose load is sliced"
+		if o.Precision > 0 {
+			return errors.New(nothing)
+		}
+		p.Notes = append(p.Notes, "The numbers of blocks are fixed: "+nothing+".")
 	}
 	if budget == 0 {
 		budget = defaultBudget
