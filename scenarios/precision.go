@@ -37,7 +37,7 @@ func (s *Scenario) withGoal(o Options) {
 // That nothing is compared is an error where the options ask for a precision,
 // and a note where the scenario does.
 func (p *Plan) setGoals(budget time.Duration, o Options) error {
-	asked, pairs := false, p.comparisons()
+	asked, pairs := o.Precision > 0, p.comparisons()
 	var goals []int
 	var rest, weight time.Duration
 	for i := range p.arms {
