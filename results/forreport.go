@@ -23,6 +23,8 @@ type Scene struct {
 	Syscalls                           []Table
 	Seconds                            []Table // by trial; of arms with faults
 	Notes                              []string
+
+	rows []summary
 }
 
 // Standing is a subject in a scene, summed up over all blocks.
@@ -79,7 +81,7 @@ func Scenes(run *Run, minEffect float64) ([]Scene, error) {
 }
 
 func (v *view) scene(all []Comparison, minEffect float64) Scene {
-	s := Scene{Arm: v.arm, Load: v.load, LoadIndex: v.loadIndex, LoadTitle: loadTitle(v.load),
+	s := Scene{Arm: v.arm, Load: v.load, LoadIndex: v.loadIndex, LoadTitle: loadTitle(v.load), rows: v.rows,
 		Kernel: v.kernelTable(), Success: v.successTable(), Waits: v.waitTable()}
 	for _, row := range v.rows {
 		s.Standings = append(s.Standings, v.standing(row))
@@ -172,9 +174,21 @@ func OverviewTable(run *Run, minEffect float64) (t Table, ok bool, err error) {
 // none.
 func FaultsTable(run *Run) (Table, bool) { return faultTable(run, indexTrials(run)) }
 
-// ClaimsTable puts what the original's authors claimed beside what was measured;
-// ok is false where nothing was claimed.
-func ClaimsTable(run *Run) (Table, bool, error) { return claimsTable(run, indexTrials(run)) }
+// ClaimsTable puts what the original's authors claimed beside what was measured,
+// as the run's scenes have summed it up; ok is false where nothing was claimed.
+func ClaimsTable(run *Run, scenes []Scene) (Table, bool, error) {
+	trials := indexTrials(run)
+	return claimsTable(run, func(arm ArmPlan, subject SubjectPlan, load int) (summary, error) {
+		for _, scene := range scenes {
+			for _, row := range scene.rows {
+				if scene.Arm.Name == arm.Name && scene.LoadIndex == load && row.subject.Name == subject.Name {
+					return row, nil
+				}
+			}
+		}
+		return trials.summarize(arm, subject, load)
+	})
+}
 
 // RunNotes are what a reader must know of a run as a whole, but for its
 // environment.

@@ -184,7 +184,7 @@ func EnvironmentLine(e *record.Environment) string {
 
 // claimsTable puts what the original's authors claimed beside what was measured
 // here, under the loads as they told them where such an arm was played.
-func claimsTable(run *Run, trials trialIndex) (Table, bool, error) {
+func claimsTable(run *Run, sumUp func(ArmPlan, SubjectPlan, int) (summary, error)) (Table, bool, error) {
 	arm, ok := claimsArm(run)
 	if !ok {
 		return Table{}, false, nil
@@ -202,7 +202,7 @@ func claimsTable(run *Run, trials trialIndex) (Table, bool, error) {
 			continue
 		}
 		for load := range max(1, len(arm.Loads)) {
-			s, err := summarizeSubject(trials, arm, subject, load)
+			s, err := sumUp(arm, subject, load)
 			if err != nil {
 				return Table{}, false, err
 			}

@@ -72,7 +72,7 @@ func Tables(run *Run, minEffect float64) ([]Table, error) {
 	if faults, ok := faultTable(run, trials); ok {
 		tables = append(tables, faults)
 	}
-	if claims, ok, err := claimsTable(run, trials); err != nil {
+	if claims, ok, err := claimsTable(run, trials.summarize); err != nil {
 		return nil, err
 	} else if ok {
 		tables = append(tables, claims)

@@ -68,6 +68,11 @@ func summarizeSubject(t trialIndex, arm ArmPlan, subject SubjectPlan, load int) 
 	return s, nil
 }
 
+// summarize is summarizeSubject of these trials.
+func (t trialIndex) summarize(arm ArmPlan, subject SubjectPlan, load int) (summary, error) {
+	return summarizeSubject(t, arm, subject, load)
+}
+
 func positive(values []float64) []float64 {
 	var out []float64
 	for _, v := range values {

@@ -45,7 +45,7 @@ func newSection(run *results.Run, index int, o Options) (*section, error) {
 		}
 		s.scenes = append(s.scenes, part)
 	}
-	return s, s.addTables()
+	return s, s.addTables(scenes)
 }
 
 // sceneID is what the names of the scene's plots begin with: the arm's, the
@@ -105,8 +105,8 @@ func played(scene results.Scene) bool {
 	return false
 }
 
-func (s *section) addTables() error {
-	if t, ok, err := results.ClaimsTable(s.run); err != nil {
+func (s *section) addTables(scenes []results.Scene) error {
+	if t, ok, err := results.ClaimsTable(s.run, scenes); err != nil {
 		return err
 	} else if ok {
 		s.claims = &t
