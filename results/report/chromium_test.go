@@ -77,7 +77,7 @@ func openTab(t *testing.T, ctx context.Context, file string, before ...chromedp.
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, stop := context.WithTimeout(ctx, 40*time.Second)
+	ctx, stop := context.WithTimeout(ctx, 120*time.Second)
 	t.Cleanup(stop)
 	p := &tab{ctx: ctx, url: (&url.URL{Scheme: "file", Path: file}).String()}
 	chromedp.ListenTarget(ctx, p.watch)
@@ -157,11 +157,12 @@ type ink struct{ Pixels, Colours int }
 func TestInChromium(t *testing.T) {
 	ctx := browser(t)
 	phases := write(t, "phases", reference(t, "phases"))
+	shows, foreign := write(t, "shows", reference(t, "shows")), write(t, "foreign", foreignRun(t, 3))
 	for name, file := range map[string]string{
 		"phases": phases,
 		"faults": write(t, "partition", open(t, "testdata/partition")),
-		"shows":  write(t, "shows", reference(t, "shows")),
-		"many runs": write(t, "many", reference(t, "aa"), reference(t, "headline"), reference(t, "overflow"),
+		"shows":  shows,
+		"many runs": write(t, "many", reference(t, "headline"), reference(t, "overflow"),
 			foreignRun(t, 9)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +184,7 @@ func TestInChromium(t *testing.T) {
 		})
 	}
 	t.Run("phone", func(t *testing.T) {
-		for _, file := range []string{phases, write(t, "foreign", foreignRun(t, 3)), write(t, "shows", reference(t, "shows"))} {
+		for _, file := range []string{phases, foreign, shows} {
 			p := openTab(t, ctx, file, emulation.SetDeviceMetricsOverride(360, 740, 2, true))
 			if width := ask[int](t, p, `document.scrollingElement.scrollWidth`); width > 360 {
 				t.Errorf("%s is %d px wide on a phone of 360; the widest: %s", filepath.Base(file), width, ask[string](t, p, widest))

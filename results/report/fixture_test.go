@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,16 @@ import (
 func reference(t testing.TB, name string) *results.Run {
 	t.Helper()
 	return open(t, filepath.Join("..", "reference", name))
+}
+
+// ranked is the reference run of the phases without the arm that ranks nothing:
+// most of what a page has, at a fifth of the work.
+func ranked(t testing.TB) *results.Run {
+	t.Helper()
+	run := reference(t, "phases")
+	run.Plan.Arms = run.Plan.Arms[:1]
+	run.Trials = slices.DeleteFunc(run.Trials, func(r *record.Record) bool { return r.Arm != run.Plan.Arms[0].Name })
+	return run
 }
 
 func open(t testing.TB, dir string) *results.Run {

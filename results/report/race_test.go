@@ -2,5 +2,6 @@
 
 package report
 
-// raceFactor is how much longer the race detector's code may take.
+// raceFactor is how many times fewer trials the long tests have under the race
+// detector, which makes their work so much slower.
 const raceFactor = 10

@@ -59,18 +59,16 @@ func TestSize(t *testing.T) {
 	if n := len(drawn(t, reference(t, "phases"))); n > 1_500_000 {
 		t.Errorf("the page of the reference run has %d bytes", n)
 	}
-	if n := len(drawn(t, manyTrials(t, 700))); n > 1_500_000 {
+	if n := len(drawn(t, manyTrials(t, 700/raceFactor))); n > 1_500_000 {
 		t.Errorf("the page of 700 trials has %d bytes", n)
 	}
 }
 
 // TestSameInputSamePage draws twice: no map's order and no clock gets in.
 func TestSameInputSamePage(t *testing.T) {
-	for _, name := range []string{"phases", "shows", "overflow"} {
-		first, second := drawn(t, reference(t, name)), drawn(t, reference(t, name))
-		if first != second {
-			t.Errorf("two pages of %s differ", name)
-		}
+	first, second := drawn(t, ranked(t), reference(t, "headline")), drawn(t, ranked(t), reference(t, "headline"))
+	if first != second {
+		t.Error("two pages of the same runs differ")
 	}
 }
 
@@ -182,7 +180,7 @@ func TestForeignSubjects(t *testing.T) {
 // TestStruckOutTrials shows an invalid trial with its reason, and keeps it out of
 // the figures.
 func TestStruckOutTrials(t *testing.T) {
-	run := reference(t, "phases")
+	run := ranked(t)
 	before := sectionOf(t, run).scenes[0].Standings[0].CPU
 	wrong := *run.Trials[0]
 	for _, r := range run.Trials {
@@ -244,7 +242,7 @@ func TestFaultsAreDrawn(t *testing.T) {
 // TestPercentileCurve holds points of the curve against the histogram's own
 // percentiles.
 func TestPercentileCurve(t *testing.T) {
-	standing := sectionOf(t, reference(t, "phases")).scenes[0].Standings[0]
+	standing := sectionOf(t, ranked(t)).scenes[0].Standings[0]
 	h, err := standing.Timed.Latency.Histogram()
 	if err != nil {
 		t.Fatal(err)
@@ -287,20 +285,18 @@ func cpuTime(t *testing.T) time.Duration {
 // TestThousandTrials draws a long run in the time that a reader waits. Times are
 // of the CPU.
 func TestThousandTrials(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes and reads a thousand trials")
-	}
-	dir := folder(t, manyTrials(t, 1000))
+	const n = 1000 / raceFactor
+	dir := folder(t, manyTrials(t, n))
 	began := cpuTime(t)
 	run := open(t, dir)
 	page := drawn(t, run)
 	took := cpuTime(t) - began
 	t.Logf("read and drawn in %v of the CPU, %d bytes", took.Round(time.Millisecond), len(page))
-	if len(run.Trials) != 1000 {
+	if len(run.Trials) != n {
 		t.Errorf("%d trials", len(run.Trials))
 	}
-	if limit := 5 * time.Second * raceFactor; took > limit {
-		t.Errorf("a report of 1,000 trials took %v, want under %v", took, limit)
+	if limit := 5 * time.Second; took > limit {
+		t.Errorf("a report of %d trials took %v, want under %v", n, took, limit)
 	}
 }
 
@@ -438,7 +434,7 @@ func TestPolicy(t *testing.T) {
 // TestHeadings finds no level left out, which is how those who hear a page move
 // about in it.
 func TestHeadings(t *testing.T) {
-	for _, runs := range [][]*results.Run{{reference(t, "phases")}, {reference(t, "shows"), open(t, "testdata/partition"), foreignRun(t, 2)}} {
+	for _, runs := range [][]*results.Run{{ranked(t)}, {reference(t, "shows"), open(t, "testdata/partition"), foreignRun(t, 2)}} {
 		before := 0
 		page := drawn(t, runs...)
 		for _, m := range regexp.MustCompile(`<h([1-6])`).FindAllStringSubmatch(page[:strings.Index(page, "<script")], -1) {
