@@ -20,8 +20,12 @@ const (
 	sampleEvery = 100 * time.Millisecond
 	// loadFrames and runFrames are the times between two drawings. A run is
 	// drawn less often: what draws it shares a core with its generator.
-	loadFrames = 200 * time.Millisecond
+	loadFrames = 250 * time.Millisecond
 	runFrames  = 500 * time.Millisecond
+
+	// framesPerSecond is how often bubbletea looks for a new frame, which is how
+	// old one may be when it is written: a window may have been resized since.
+	framesPerSecond = 10
 
 	// A smaller terminal gets plain lines.
 	leastColumns = 40
@@ -147,7 +151,7 @@ func (d *drawing) start(first frame, columns, rows int) {
 		environment = append(environment, "NO_COLOR=1")
 	}
 	d.program = tea.NewProgram(first, tea.WithInput(nil), tea.WithOutput(d.out), tea.WithoutSignalHandler(),
-		tea.WithFPS(int(time.Second/sampleEvery)), tea.WithEnvironment(environment))
+		tea.WithFPS(framesPerSecond), tea.WithEnvironment(environment))
 	go func() {
 		defer close(d.over)
 		_, _ = d.program.Run() // it fails where the terminal is gone, and so is who looks at it

@@ -133,6 +133,9 @@ func TestLiveRun(t *testing.T) {
 	w.await(t, `(?s)block 2 of 2.*5 pool +[\d.]+µs +[\d.]+ %`, 20*time.Second)
 	w.resize(t, 60, 12)
 	w.await(t, fmt.Sprintf(`(?m)^tiny  block 2 of 2.{%d}s left$`, 60-len("tiny  block 2 of 2s left")), 5*time.Second)
+	w.mu.Lock()
+	clear(w.screen.wrapped) // of a frame that was on its way to the larger window
+	w.mu.Unlock()
 	w.resize(t, bareWidth, bareHeight)
 	shown, exit := w.finish(t, from, 30*time.Second)
 	if exit != 0 || !regexp.MustCompile(`(?s)^tiny: about \d+s\n.*7 keepalive.*run folder: whole`).MatchString(shown) {
