@@ -352,7 +352,7 @@ func (e *netEngine) read(c *netClient, writeErr error) record.Class {
 			return record.Malformed
 		case done:
 			if len(rest) > 0 {
-				return record.Malformed // see errSurplus
+				return record.Malformed // see feed
 			}
 			return e.check.class(&c.answer)
 		case err == nil:

@@ -292,7 +292,7 @@ func (w *worker) complete(id int, c *client, surplus bool) {
 	sent := c.state == waiting
 	class := w.check.class(&c.answer)
 	if surplus {
-		class = record.Malformed // see errSurplus
+		class = record.Malformed // see feed
 	}
 	w.end(c, class, now)
 	c.resume = now + int64(w.plan.Think)

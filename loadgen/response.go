@@ -28,7 +28,6 @@ var (
 	errChunk      = errors.New("malformed answer: its chunks are not where their sizes say")
 	errTrailer    = errors.New("malformed answer: a line of the trailers is no field")
 	errTooLong    = errors.New("malformed answer: its head is too long")
-	errSurplus    = errors.New("malformed answer: more bytes follow than it announced")
 )
 
 type parseState uint8
@@ -80,8 +79,8 @@ func (r *response) resetHead() {
 
 // feed takes the next bytes. It returns those that lie beyond the answer's
 // end, and whether the end was reached. They belong to the next answer where
-// another request is outstanding on the connection; where none is they are
-// errSurplus.
+// another request is outstanding on the connection; where none is the answer is
+// not as long as it said, and malformed.
 func (r *response) feed(b []byte) (rest []byte, done bool, err error) {
 	if len(b) > 0 {
 		r.begun = true

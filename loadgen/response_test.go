@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -218,7 +219,7 @@ func TestResponseReasons(t *testing.T) {
 		chunked + "0\r\nA: " + strings.Repeat("x", maxLine) + "\r\n":                errTooLong,
 		head + strings.Repeat("A: "+strings.Repeat("x", 1000)+"\r\n", maxHead/1000): errTooLong,
 	} {
-		if got := parse(http.MethodGet, 1, []byte(answer)); got.err != want || len(got.answers) > 0 {
+		if got := parse(http.MethodGet, 1, []byte(answer)); !errors.Is(got.err, want) || len(got.answers) > 0 {
 			t.Errorf("%.60q: %+v, want the error %v", answer, got, want)
 		}
 	}
