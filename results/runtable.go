@@ -205,7 +205,7 @@ func (v *view) rankTable(comparisons map[string]Comparison, minEffect float64) T
 			s.timedCell(s.timed.Success.Deadline, formatShare),
 		}
 	})
-	t.Notes = v.rankNotes(comparisons, minEffect)
+	t.Notes = append(v.rankNotes(comparisons, minEffect), v.bottleneckNotes()...)
 	return t
 }
 
@@ -262,7 +262,7 @@ func (v *view) tailTable() Table {
 			s.timedCell(s.timed.Success.Deadline, formatShare),
 		}, s.latencyCells()...)
 	})
-	t.Notes = v.faultNotes()
+	t.Notes = append(v.faultNotes(), v.bottleneckNotes()...)
 	return t
 }
 

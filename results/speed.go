@@ -3,8 +3,6 @@ package results
 import (
 	"fmt"
 	"slices"
-
-	"mslab/results/record"
 )
 
 // SpeedSample is what a fixed piece of socket work cost just before a slice.
@@ -22,8 +20,8 @@ type Speed struct {
 }
 
 // speedRule finds flips of the machine's speed, which are of 17-30 % and last
-// tens of seconds where they were seen. Calibrations scatter by a few percent.
-var speedRule = ChangeRule{Alpha: 0.01, MinEffect: 0.05, MinLength: 4}
+// tens of seconds where they were seen. Single calibrations scatter by 2 to 15 %.
+var speedRule = ChangeRule{Alpha: 0.02, MinEffect: 0.08, MinLength: 4}
 
 // SpeedOf looks at the calibrations of all slices of a run.
 func SpeedOf(run *Run) Speed {
@@ -76,34 +74,4 @@ func (s Speed) note() string {
 	quick, late := medianOf(fast), medianOf(slow)
 	return fmt.Sprintf("The machine changed its speed %s during the run: socket work took %s a round before %s and %s before %d (%s). Slices in turn share that out among the subjects.",
 		often(len(s.Segments)-1), FormatNS(quick), countOf(int64(len(fast)), "slice"), FormatNS(late), len(slow), formatChange(late/quick))
-}
-
-// Bottlenecks joins what the trials of a row say of their bottleneck: each name
-// with the number of trials that it bound and the evidence of one of them.
-type Bottlenecks []BottleneckCount
-
-// BottleneckCount is a bottleneck and how many trials it bound.
-type BottleneckCount struct {
-	Bottleneck string
-	Trials     int
-	Evidence   string // of the first of them
-}
-
-// bottlenecksOf counts the bottlenecks of trials, the most frequent first.
-func bottlenecksOf(trials []*record.Record) Bottlenecks {
-	var out Bottlenecks
-	for _, t := range trials {
-		v := t.Verdict
-		if v.Bottleneck == "" {
-			continue
-		}
-		i := slices.IndexFunc(out, func(b BottleneckCount) bool { return b.Bottleneck == v.Bottleneck })
-		if i < 0 {
-			i = len(out)
-			out = append(out, BottleneckCount{Bottleneck: v.Bottleneck, Evidence: v.Evidence})
-		}
-		out[i].Trials++
-	}
-	slices.SortStableFunc(out, func(a, b BottleneckCount) int { return b.Trials - a.Trials })
-	return out
 }
