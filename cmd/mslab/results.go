@@ -62,7 +62,7 @@ func listRuns(w io.Writer, format string, roots []string) error {
 
 func newResultsShowCommand() *cobra.Command {
 	var format string
-	var asJSON bool
+	var asJSON, trials bool
 	cmd := &cobra.Command{
 		Use:   "show RUN|FILE.json",
 		Short: "Print the tables of a run, or of what mslab load -o wrote, again",
@@ -71,12 +71,16 @@ func newResultsShowCommand() *cobra.Command {
 			if err := firstError(exclusive(cmd, "json", "format"), checkFormat(&format, asJSON, results.Formats...)); err != nil {
 				return err
 			}
+			if trials {
+				return showTrials(cmd.OutOrStdout(), format, args[0])
+			}
 			return showResult(cmd.OutOrStdout(), format, args[0])
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return completeRuns(), cobra.ShellCompDirectiveDefault
 		},
 	}
+	cmd.Flags().BoolVar(&trials, "trials", false, "list the trials of a run one by one, with their verdicts")
 	addFormatFlags(cmd, &format, &asJSON, results.Formats...)
 	return cmd
 }
@@ -93,6 +97,15 @@ func showResult(w io.Writer, format, name string) error {
 		return err
 	}
 	return printRun(w, format, run, true)
+}
+
+// showTrials prints the trials of a run one by one.
+func showTrials(w io.Writer, format, name string) error {
+	run, err := openRun(name)
+	if err != nil {
+		return err
+	}
+	return results.Render(w, format, []results.Table{results.TrialsTable(run)})
 }
 
 // printRun draws the tables of a run by its own minimum effect; without whole,
