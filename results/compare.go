@@ -266,6 +266,7 @@ func estimate(c *Comparison, values []float64, tested int) {
 func decide(c *Comparison, tested int) {
 	if tooFewBlocks(c.Blocks, tested) {
 		c.Verdict = TooFew
+		c.cannotShowHere()
 		return
 	}
 	effect := math.Log(float64(c.Ratio))

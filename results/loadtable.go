@@ -31,11 +31,15 @@ func LoadTables(r *record.Record) []Table {
 		FigureCell(float64(r.Counts.InFlight), formatCount), FigureCell(float64(r.Counts.InDoubt), formatCount),
 	}}}
 	classes := classTable(r)
+	strikeLoad(r, rates, classes)
 	switch {
 	case !r.Verdict.Valid:
 		classes.Notes = append(classes.Notes, "This measurement is not valid"+reasons(r)+".")
 	case !r.Verdict.Comparable:
 		classes.Notes = append(classes.Notes, "Rates and latencies are not comparable"+reasons(r)+".")
+	}
+	if r.Verdict.Bottleneck != "" && r.Verdict.Comparable {
+		classes.Notes = append(classes.Notes, "Bottleneck: "+r.Verdict.Bottleneck+"; "+r.Verdict.Evidence+".")
 	}
 	if r.Incomplete {
 		classes.Notes = append(classes.Notes, "Interrupted: this is what was measured so far.")
@@ -44,6 +48,22 @@ func LoadTables(r *record.Record) []Table {
 		classes.Notes = append(classes.Notes, fmt.Sprintf("%d clients never got an answer.", r.Counts.Starved))
 	}
 	return []Table{rates, classes}
+}
+
+// strikeLoad strikes out what a record's verdict leaves nothing of: everything
+// where it is not valid, rates and latencies where it is not comparable.
+func strikeLoad(r *record.Record, rates, classes Table) {
+	if r.Verdict.Valid && r.Verdict.Comparable {
+		return
+	}
+	for _, t := range []Table{rates, classes} {
+		for _, row := range t.Rows {
+			for i, c := range t.Columns {
+				timed := c.Unit == "1/s" || c.Unit == "ns" || c.Key == "success_deadline"
+				row[i].Struck = (timed || !r.Verdict.Valid) && !c.Left && row[i].Text != dash
+			}
+		}
+	}
 }
 
 // classTable has a row for each class that occurred.
