@@ -16,7 +16,7 @@ func TrialsTable(run *Run) Table {
 		{Key: "arm", Title: "arm", Left: true},
 		{Key: "load", Title: "load", Left: true, Extra: true},
 		{Key: "block", Title: "block"},
-		subjectColumn,
+		run.Plan.subjectColumn(),
 		{Key: "server_cpu_ns_per_request", Title: "CPU/req", Unit: "ns"},
 		{Key: "rps_ok", Title: "ok/s", Unit: "1/s"},
 		{Key: "latency_p99", Title: "p99", Unit: "ns"},
