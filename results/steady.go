@@ -21,8 +21,12 @@ var steadyRule = ChangeRule{Alpha: 0.01, MinEffect: steadyEffect, MinLength: 2}
 // JudgeSteady strikes rates and latencies of a long load whose rate changed
 // while it was measured: one figure for both levels tells of neither. It looks
 // at the OK requests of the series' whole seconds, from 10 of them on. A load
-// with faults is meant to change and not judged. CPU per request stays usable.
+// with faults is meant to change and not judged, nor is one whose arrivals do. CPU per request stays usable.
 func JudgeSteady(r *record.Record) {
+	switch r.Load.Arrival {
+	case "ramp", "steps", "replay":
+		return // the rate is meant to change
+	}
 	if len(r.Faults) > 0 {
 		return
 	}

@@ -35,12 +35,16 @@ func TestJudgeSteady(t *testing.T) {
 		{"there and back", 60, func(i int) float64 { return 40000 - 8000*float64(i/20%2) }, 60, false, "the rate changed 2 times, between 3"},
 		{"short", 9, func(i int) float64 { return 40000 - 8000*float64(i/5) }, 9, false, ""},
 		{"last second is no whole one", 11, func(i int) float64 { return 40000 - 39999*float64(i/10) }, 10.4, false, ""},
+		{"ramp of arrivals", 60, func(i int) float64 { return 1000 + 100*float64(i) }, 60, false, ""},
 		{"faults", 60, func(i int) float64 { return 40000 * float64(i/20%2) }, 60, true, ""},
 	}
 	for _, c := range cases {
 		r := &record.Record{Load: record.Load{DurationS: c.duration}, Verdict: record.Verdict{Valid: true, Comparable: true}}
 		for i, v := range noisy(rand.New(rand.NewPCG(8, 9)), 0.02, c.level, c.n) {
 			r.Series = append(r.Series, record.Second{T: i, OK: int64(v)})
+		}
+		if strings.HasPrefix(c.name, "ramp") {
+			r.Load.Arrival = "ramp"
 		}
 		if c.faults {
 			r.Faults = []record.Fault{{}}

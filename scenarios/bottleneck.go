@@ -28,18 +28,18 @@ const (
 	synShare      = 0.05 // of the clients' time, at 1 s for each SYN sent again
 )
 
-// machine is what the kernel says of the machine during a trial's load.
-type machine struct {
+// machineLoad is what the kernel says of the machine during a trial's load.
+type machineLoad struct {
 	idle float64 // seconds in which the server's cores had nothing to do, summed
 	io   float64 // seconds in which some task waited for a disk (PSI)
 	read bool    // idle is known
 }
 
-func (m machine) since(before machine) machine {
-	return machine{m.idle - before.idle, m.io - before.io, m.read && before.read}
+func (m machineLoad) since(before machineLoad) machineLoad {
+	return machineLoad{m.idle - before.idle, m.io - before.io, m.read && before.read}
 }
 
-func (m *machine) add(o machine) {
+func (m *machineLoad) add(o machineLoad) {
 	m.idle, m.io, m.read = m.idle+o.idle, m.io+o.io, o.read
 }
 
@@ -56,7 +56,7 @@ type suspect struct {
 // a resource in use all the time before the queues in front of it. Where there
 // is none the evidence is what was looked at. Nothing is said of a server that
 // could not be read.
-func judgeBottleneck(r *record.Record, c cores, m machine) {
+func judgeBottleneck(r *record.Record, c cores, m machineLoad) {
 	if r.Verdict.Bottleneck != "" || r.Server == nil {
 		return
 	}
@@ -83,7 +83,7 @@ func judgeBottleneck(r *record.Record, c cores, m machine) {
 	r.Verdict.Bottleneck, r.Verdict.Evidence = record.UnknownResource, strings.Join(looked, ", ")
 }
 
-func suspects(r *record.Record, c cores, m machine, wall float64) []suspect {
+func suspects(r *record.Record, c cores, m machineLoad, wall float64) []suspect {
 	return []suspect{
 		limiterSuspect(r), cpuSuspect(r, c, m, wall), diskSuspect(r, m, wall), lockSuspect(r, wall), queueSuspect(r, wall),
 	}
@@ -98,7 +98,7 @@ func limiterSuspect(r *record.Record) suspect {
 	return suspect{record.RateLimiter, fmt.Sprintf("%s of the answers were 429", shareText(share)), share >= limitedShare}
 }
 
-func cpuSuspect(r *record.Record, c cores, m machine, wall float64) suspect {
+func cpuSuspect(r *record.Record, c cores, m machineLoad, wall float64) suspect {
 	used := float64(r.Server.CPUNS) / 1e9 / (wall * float64(c.forServer()))
 	if used <= 0 {
 		return suspect{} // not measured
@@ -113,7 +113,7 @@ func cpuSuspect(r *record.Record, c cores, m machine, wall float64) suspect {
 
 // diskSuspect asks the server how long it was writing, else the kernel, which
 // knows it of the whole machine only.
-func diskSuspect(r *record.Record, m machine, wall float64) suspect {
+func diskSuspect(r *record.Record, m machineLoad, wall float64) suspect {
 	if ns, counted := r.Server.Counters["sink_write_ns"]; counted {
 		share := float64(ns) / 1e9 / wall
 		return suspect{record.Disk, fmt.Sprintf("within writes to its file %s of the time", shareText(share)), share >= writingShare}

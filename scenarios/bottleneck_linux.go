@@ -5,12 +5,12 @@ import "github.com/prometheus/procfs"
 // readMachine reads what the cores given, all where there are none, have had to
 // do and how long tasks have waited for disks. What the kernel does not tell
 // stays 0.
-func readMachine(cores []int) machine {
+func readMachine(cores []int) machineLoad {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
-		return machine{}
+		return machineLoad{}
 	}
-	var m machine
+	var m machineLoad
 	if stat, err := fs.Stat(); err == nil {
 		m.read = true
 		for _, core := range cores {

@@ -14,7 +14,7 @@ const bottlenecks = `name: bottlenecks
 matrix: {subject: [1], clients: [20]}
 arms:
   disk: {listen: backlog1024, sink-delay: 2ms}
-  limiter: {listen: backlog1024, rate-limit: 20, load: {same-client: true}}
+  limiter: {listen: backlog1024, rate-limit: 200, load: {same-client: true, slice: 1s}}
   queue: {load: {clients: [60], requests-per-client: 10}}
   cpu: {listen: backlog1024, load: {metrics: 200}}
   think: {listen: backlog1024, load: {think: 50ms}}
@@ -40,6 +40,11 @@ func TestBottlenecksAreTold(t *testing.T) {
 		t.Logf("%s: %s (%s)", trial.Arm, v.Bottleneck, v.Evidence)
 		if v.Bottleneck == record.GeneratorCPU {
 			continue // a machine with others on it; the generator's word is tested in loadgen
+		}
+		used := float64(trial.Server.CPUNS) / 1e9 / trial.Load.DurationS
+		if w.resource == record.ServerCPU && used < busyCores {
+			t.Logf("others left the server %.0f %% of its core: nothing can be told of it", 100*used)
+			continue
 		}
 		if v.Bottleneck != w.resource || !strings.Contains(v.Evidence, w.evidence) {
 			t.Errorf("%s: %q by %q, want %q by %q", trial.Arm, v.Bottleneck, v.Evidence, w.resource, w.evidence)

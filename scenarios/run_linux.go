@@ -198,7 +198,7 @@ type cell struct {
 	felled   bool      // its server ended under a fault that bit
 
 	taken     disturbance // by others, during the slices
-	machine   machine     // what the kernel says of them
+	machine   machineLoad // what the kernel says of them
 	warmth    warmth
 	underLoad time.Duration
 }

@@ -76,30 +76,30 @@ func TestBottleneckNeedsEvidence(t *testing.T) {
 	two := splitCores([]int{0, 1})
 	cases := []struct {
 		name     string
-		change   func(r *record.Record, m *machine)
+		change   func(r *record.Record, m *machineLoad)
 		want     string
 		evidence string
 	}{
-		{"idle", func(r *record.Record, _ *machine) { r.Load.ThinkNS = 2e7 }, record.UnknownResource,
+		{"idle", func(r *record.Record, _ *machineLoad) { r.Load.ThinkNS = 2e7 }, record.UnknownResource,
 			"server CPU 50 % of 1 core for 1.0 s (idle 40 %), within writes to its file 10 % of the time, waits for locks 0 % of the requests' time, clients think for 20ms between requests"},
-		{"process", func(r *record.Record, _ *machine) { r.Server.CPUNS = 96e7 }, record.ServerCPU, "server CPU 96 % of 1 core for 1.0 s"},
-		{"core", func(r *record.Record, m *machine) { r.Server.CPUNS, m.idle = 90e7, 0.01 }, record.ServerCPU, "server CPU 90 % of 1 core for 1.0 s (idle 1 %)"},
-		{"others' core", func(r *record.Record, m *machine) { r.Server.CPUNS, m.idle = 50e7, 0.01 }, record.UnknownResource, "(idle 1 %)"},
-		{"limited", func(r *record.Record, _ *machine) { r.Server.CPUNS, r.Counts.ByClass[record.Status429] = 99e7, 600 }, record.RateLimiter, "60 % of the answers were 429"},
-		{"one limited", func(r *record.Record, _ *machine) { r.Counts.ByClass[record.Status429] = 1 }, record.UnknownResource, "under 1 % of the answers were 429"},
-		{"disk", func(r *record.Record, _ *machine) {
+		{"process", func(r *record.Record, _ *machineLoad) { r.Server.CPUNS = 96e7 }, record.ServerCPU, "server CPU 96 % of 1 core for 1.0 s"},
+		{"core", func(r *record.Record, m *machineLoad) { r.Server.CPUNS, m.idle = 90e7, 0.01 }, record.ServerCPU, "server CPU 90 % of 1 core for 1.0 s (idle 1 %)"},
+		{"others' core", func(r *record.Record, m *machineLoad) { r.Server.CPUNS, m.idle = 50e7, 0.01 }, record.UnknownResource, "(idle 1 %)"},
+		{"limited", func(r *record.Record, _ *machineLoad) { r.Server.CPUNS, r.Counts.ByClass[record.Status429] = 99e7, 600 }, record.RateLimiter, "60 % of the answers were 429"},
+		{"one limited", func(r *record.Record, _ *machineLoad) { r.Counts.ByClass[record.Status429] = 1 }, record.UnknownResource, "under 1 % of the answers were 429"},
+		{"disk", func(r *record.Record, _ *machineLoad) {
 			r.Server.Counters = map[string]int64{"sink_write_ns": 97e7, "mutex_wait_ns": 19e9}
 		}, record.Disk, "within writes to its file 97 % of the time"},
-		{"foreign disk", func(r *record.Record, m *machine) { r.Server.Counters, m.io = nil, 0.8 }, record.Disk, "tasks of this machine waited for its disks 80 % of the time"},
-		{"foreign", func(r *record.Record, _ *machine) { r.Server.Counters = nil }, record.UnknownResource, "server CPU 50 % of 1 core for 1.0 s (idle 40 %)"},
-		{"lock", func(r *record.Record, _ *machine) { r.Server.Counters["mutex_wait_ns"] = 12e9 }, record.LockWait, "waits for locks 60 % of the requests' time"},
-		{"queue", func(r *record.Record, _ *machine) { r.Server.ListenOverflows, r.Server.SynRetransmits = 300, 4 }, record.AcceptQueue,
+		{"foreign disk", func(r *record.Record, m *machineLoad) { r.Server.Counters, m.io = nil, 0.8 }, record.Disk, "tasks of this machine waited for its disks 80 % of the time"},
+		{"foreign", func(r *record.Record, _ *machineLoad) { r.Server.Counters = nil }, record.UnknownResource, "server CPU 50 % of 1 core for 1.0 s (idle 40 %)"},
+		{"lock", func(r *record.Record, _ *machineLoad) { r.Server.Counters["mutex_wait_ns"] = 12e9 }, record.LockWait, "waits for locks 60 % of the requests' time"},
+		{"queue", func(r *record.Record, _ *machineLoad) { r.Server.ListenOverflows, r.Server.SynRetransmits = 300, 4 }, record.AcceptQueue,
 			"the accept queue was full 300 times and 4 SYNs sent again, which cost the clients 20 % of their time at 1 s each"},
-		{"one overflow", func(r *record.Record, _ *machine) { r.Server.ListenOverflows = 1 }, record.UnknownResource, "the accept queue was full once"},
-		{"the generator's word", func(r *record.Record, _ *machine) {
+		{"one overflow", func(r *record.Record, _ *machineLoad) { r.Server.ListenOverflows = 1 }, record.UnknownResource, "the accept queue was full once"},
+		{"the generator's word", func(r *record.Record, _ *machineLoad) {
 			r.Server.CPUNS, r.Verdict.Bottleneck, r.Verdict.Evidence = 99e7, record.GeneratorCPU, "its thread ran 96 % of the time"
 		}, record.GeneratorCPU, "its thread ran 96 % of the time"},
-		{"not read", func(r *record.Record, _ *machine) { r.Server = nil }, "", ""},
+		{"not read", func(r *record.Record, _ *machineLoad) { r.Server = nil }, "", ""},
 	}
 	for _, c := range cases {
 		r := &record.Record{
@@ -109,7 +109,7 @@ func TestBottleneckNeedsEvidence(t *testing.T) {
 			Counts: record.Counts{Answered: 1000, Connects: 1000, ByClass: map[record.Class]int64{}},
 			Little: &record.Little{RequestsNS: 20e9},
 		}
-		m := machine{idle: 0.4, read: true}
+		m := machineLoad{idle: 0.4, read: true}
 		c.change(r, &m)
 		judgeBottleneck(r, two, m)
 		if v := r.Verdict; v.Bottleneck != c.want || !strings.Contains(v.Evidence, c.evidence) {

@@ -57,22 +57,24 @@ type costSampler struct {
 func sampleCosts(read func() (time.Duration, error), every time.Duration, ok *atomic.Int64) *costSampler {
 	s := &costSampler{stop: make(chan struct{}), done: make(chan []costSample, 1)}
 	begun := time.Now()
-	take := func() costSample {
-		at := costSample{ok: ok.Load(), spent: time.Since(begun)}
+	if _, err := read(); err != nil {
 		// A server whose CPU cannot be read costs time.
-		if cpu, err := read(); err == nil {
-			at.spent = cpu
-		}
-		return at
+		read = func() (time.Duration, error) { return time.Since(begun), nil }
 	}
-	samples := []costSample{take()}
+	var samples []costSample
+	take := func() {
+		if spent, err := read(); err == nil {
+			samples = append(samples, costSample{ok: ok.Load(), spent: spent})
+		}
+	}
+	take()
 	go func() {
 		ticker := time.NewTicker(max(every, time.Millisecond))
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ticker.C:
-				samples = append(samples, take())
+				take()
 			case <-s.stop:
 				s.done <- samples
 				return
