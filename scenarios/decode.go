@@ -65,7 +65,7 @@ type draft struct {
 	matrixRates, loadRates           bool
 	precisionAt, budgetAt            ast.Node
 	goalAt                           ast.Node // the first precision, of the scenario or of an arm
-	blocksAt, sysctlsAt, stageAt     ast.Node
+	blocksAt, sysctlsAt              ast.Node
 	asserted                         []placedAssertion
 }
 
