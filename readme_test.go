@@ -95,6 +95,8 @@ func (b shellBlock) script(root string) string {
 			line = fmt.Sprintf("make -C '%s' --dry-run %s", root, strings.TrimPrefix(line, "make "))
 		case len(fields) > 2 && fields[0] == "go" && fields[1] == "run":
 			line = fmt.Sprintf("(cd '%s' && go build -o /dev/null %s)\n", root, fields[2])
+		case len(fields) == 5 && fields[0] == "go" && fields[1] == "build" && fields[2] == "-o":
+			line = fmt.Sprintf("here=$PWD; (cd '%s' && go build -o \"$here\"/%s %s)\n", root, fields[3], fields[4])
 		case strings.HasPrefix(line, "./mslab run ") && !strings.Contains(line, "--list") && !strings.Contains(line, "--dry-run"):
 			line = strings.Replace(line, "./mslab run ", "./mslab run --dry-run ", 1)
 		case strings.HasPrefix(line, "./mslab serve "):
