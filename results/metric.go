@@ -161,6 +161,6 @@ func lookup(r *record.Record, path string) (float64, bool) {
 func blankRecord() *record.Record {
 	return &record.Record{
 		Service: &record.Latency{}, FirstWait: &record.Latency{},
-		Server: &record.Server{}, Environment: &record.Environment{},
+		Client: record.Client{SendLag: &record.SendLag{}}, Server: &record.Server{}, Environment: &record.Environment{},
 	}
 }
