@@ -23,9 +23,9 @@ repeat: {blocks: 1, slices: 2}
 `
 
 // TestBottlenecksAreTold makes each resource scarce in a run and asks the trial
-// for it.
+// for it. Where others use the machine, they may be what is scarce: each is to be
+// told in one of three runs.
 func TestBottlenecksAreTold(t *testing.T) {
-	run, _ := playTiny(t, bottlenecks)
 	want := map[string]struct{ resource, evidence string }{
 		"disk":    {record.Disk, "within writes to its file"},
 		"limiter": {record.RateLimiter, "of the answers were 429"},
@@ -33,36 +33,21 @@ func TestBottlenecksAreTold(t *testing.T) {
 		"cpu":     {record.ServerCPU, "server CPU "},
 		"think":   {record.UnknownResource, "clients think for 50ms between requests"},
 	}
-	seen := map[string]bool{}
-	for _, trial := range run.Trials {
-		w, v := want[trial.Arm], trial.Verdict
-		seen[trial.Arm] = true
-		t.Logf("%s: %s (%s)", trial.Arm, v.Bottleneck, v.Evidence)
-		if v.Bottleneck == record.GeneratorCPU {
-			continue // a machine with others on it; the generator's word is tested in loadgen
-		}
-		var wall float64
-		for _, slice := range trial.Slices {
-			wall += slice.DurationS
-		}
-		used := float64(trial.Server.CPUNS) / 1e9 / wall
-		if w.resource == record.ServerCPU && used < busyCores {
-			t.Logf("others left the server %.0f %% of its core: nothing can be told of it", 100*used)
-			continue
-		}
-		if v.Bottleneck != w.resource || !strings.Contains(v.Evidence, w.evidence) {
-			t.Errorf("%s: %q by %q, want %q by %q", trial.Arm, v.Bottleneck, v.Evidence, w.resource, w.evidence)
-		}
-		if trial.Arm == "disk" {
-			// The threads wait for the lock behind which one writes.
-			if waited, wrote := trial.Server.Counters["mutex_wait_ns"], trial.Server.Counters["sink_write_ns"]; waited < wrote {
+	for try := 1; try <= 3 && len(want) > 0; try++ {
+		run, _ := playTiny(t, bottlenecks)
+		for _, trial := range run.Trials {
+			v := trial.Verdict
+			t.Logf("run %d, %s: %s (%s)", try, trial.Arm, v.Bottleneck, v.Evidence)
+			if w, open := want[trial.Arm]; open && v.Bottleneck == w.resource && strings.Contains(v.Evidence, w.evidence) {
+				delete(want, trial.Arm)
+			}
+			// Threads wait for the lock behind which one writes.
+			if waited, wrote := trial.Server.Counters["mutex_wait_ns"], trial.Server.Counters["sink_write_ns"]; trial.Arm == "disk" && waited < wrote {
 				t.Errorf("20 threads waited %d ns for a lock that was held for %d ns", waited, wrote)
 			}
 		}
 	}
-	for arm := range want {
-		if !seen[arm] {
-			t.Errorf("no trial of arm %s", arm)
-		}
+	for arm, w := range want {
+		t.Errorf("%s: %q by %q was told in none of three runs", arm, w.resource, w.evidence)
 	}
 }
