@@ -74,3 +74,42 @@ func TestSameHalfWidthIsOfAPhaseAgainstItself(t *testing.T) {
 		t.Errorf("a phase against another one gave a half-width of %v", half)
 	}
 }
+
+// TestSameHalfWidthIsTheWidest holds that every pair of a thing with itself
+// counts, phases and commands, and no other pair.
+func TestSameHalfWidthIsTheWidest(t *testing.T) {
+	three := 3
+	phase := func(name, parse string) SubjectPlan {
+		return SubjectPlan{Subject: record.Subject{Name: name, Phase: &three, Recipe: map[string]string{"parse": parse}}}
+	}
+	command := func(name string) SubjectPlan {
+		return SubjectPlan{Subject: record.Subject{Name: name, Command: []string{"./a", "{port}"}}}
+	}
+	run := &Run{Plan: Plan{Subjects: []SubjectPlan{phase("a", "linear"), phase("b", "linear"), phase("c", "quadratic"), command("d"), command("e")},
+		Arms: []ArmPlan{{Name: "main", Ranked: true, Blocks: 10, Slices: 1}}}}
+	for block := 1; block <= 10; block++ {
+		for i, spread := range []float64{300, 300, 9000, 900, 900} {
+			name := run.Plan.Subjects[i].Name
+			run.Trials = append(run.Trials, fullTrial("main", block, record.Subject{Name: name}, 20, 60_000+spread*float64((block*7+i*3)%5), 1))
+		}
+	}
+	width := func(pairs ...PairPlan) float64 {
+		run.Plan.Arms[0].Pairs = pairs
+		half, ok := SameHalfWidth(run)
+		if !ok {
+			return 0
+		}
+		return half
+	}
+	phases, commands, other := PairPlan{A: "a", B: "b"}, PairPlan{A: "d", B: "e"}, PairPlan{A: "b", B: "c"}
+	narrow, wide := width(phases), width(commands)
+	if narrow == 0 || wide <= narrow {
+		t.Fatalf("half-widths of %v and %v", narrow, wide)
+	}
+	if all := width(other, phases, commands); all != wide {
+		t.Errorf("%v of all, want the widest of a thing with itself, %v", all, wide)
+	}
+	if got := width(other); got != 0 {
+		t.Errorf("%v of two recipes", got)
+	}
+}
