@@ -102,9 +102,16 @@ func TestWarmupLastsAsLongAsItMust(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.how, func(t *testing.T) {
 			t.Setenv(warmerEnv, c.how)
-			trial := warmed(t, exe)
-			if got := time.Duration(trial.Load.WarmupS * 1e9).Round(time.Millisecond); got < c.from || got > c.to {
-				t.Errorf("warmed for %v, want %v to %v", got, c.from, c.to)
+			trial, alone := warmed(t, exe)
+			from, to := c.from, c.to
+			if !alone { // too few requests to tell more by than what holds anywhere
+				from, to = 300*time.Millisecond, longestWarmup
+			}
+			if got := time.Duration(trial.Load.WarmupS * 1e9).Round(time.Millisecond); got < from || got > to {
+				t.Errorf("warmed for %v, want %v to %v", got, from, to)
+			}
+			if !alone {
+				return
 			}
 			why := strings.Join(trial.Verdict.Reasons, "; ")
 			if !trial.Verdict.Valid || strings.Contains(why, "no steady state") != (c.unrest != "") || !strings.Contains(why, c.unrest) {
@@ -117,28 +124,28 @@ func TestWarmupLastsAsLongAsItMust(t *testing.T) {
 	}
 }
 
-// warmed plays one block of one slice and returns its trial; the test is skipped
-// where the machine does not leave the server most of a core for it.
-func warmed(t *testing.T, exe string) *record.Record {
+// warmed plays one block of one slice and returns its trial, and whether the
+// machine left the server most of a core for it, in one of a few tries.
+func warmed(t *testing.T, exe string) (trial *record.Record, alone bool) {
 	t.Helper()
 	load := defaultLoad()
 	load.Clients, load.Connection = []int{8}, "keep"
 	var share float64
-	for range 3 {
+	var err error
+	for range 5 {
 		r, cells := startCells(t, exe, Arm{Overrides: map[string]string{}, Load: load, Slices: 1, Blocks: 1}, "3")
 		arm := &r.plan.arms[0]
 		if _, err := r.slices(t.Context(), arm, cells, []int{0}, arm.loads[0], 1); err != nil {
 			t.Fatal(err)
 		}
-		trial, err := record.Merge(cells[0].parts...)
-		if err != nil {
+		if trial, err = record.Merge(cells[0].parts...); err != nil {
 			t.Fatal(err)
 		}
 		r.complete(trial, arm, cells[0])
 		if share = float64(trial.Server.CPUNS) / 1e9 / trial.Slices[0].DurationS; share > 0.7 {
-			return trial
+			return trial, true
 		}
 	}
-	t.Skipf("others leave this server %.0f %% of a core: too few requests to tell anything by", 100*share)
-	return nil
+	t.Logf("others leave this server %.0f %% of a core", 100*share)
+	return trial, false
 }

@@ -56,13 +56,14 @@ With --phases and no scenario it plays the default plan: the phases named, under
 one load, each compared with the one before it.
 
 So it does with --subject, once for each server: NAME=7 is a phase, NAME=./a or
-NAME="./a -p {port}" a command, NAME=http://HOST:PORT a server that runs already,
-which no sandbox leads to. A command runs in this folder and environment; {port}
-in its words, and PORT in its environment, say where to listen, and {data} is a
-folder of its own. Its words are split as a shell splits them, by no shell. CPU
-time, memory, threads and context switches are those of all its processes, and in
-the end none of them is left. Commands and URLs get GET / unless --path, --method,
---body or -H say otherwise, and every 2xx is a success.
+NAME="./a -p {port}" a command, NAME=http://HOST:PORT a server that runs
+already, which no sandbox leads to. A command runs in this folder and
+environment; {port} in its words, and PORT in its environment, say where to
+listen, and {data} is a folder of its own. Its words are split as a shell
+splits them, by no shell. CPU time, memory, threads and context switches are
+those of all its processes, and in the end none of them is left. Commands and
+URLs get GET / unless --path, --method, --body or -H say otherwise, and every
+2xx is a success.
 
 With --precision it adds blocks until the interval of every comparison of CPU per
 request is within that of its ratio, or the budget of time is spent, and says
