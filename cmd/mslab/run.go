@@ -65,9 +65,10 @@ those of all its processes, and in the end none of them is left. Commands and
 URLs get GET / unless --path, --method, --body or -H say otherwise, and every
 2xx is a success.
 
-With --precision it adds blocks until the interval of every comparison of CPU per
-request is within that of its ratio, or the budget of time is spent, and says
-which; the least number of blocks is 10, that which a verdict needs, or --blocks.
+With --precision it adds blocks until the interval of every comparison of CPU
+per request is within that of its ratio, or the budget of time is spent, and
+says which; the least number of blocks is 10, that which a verdict needs, or
+--blocks.
 
 A run that was cut short, even by kill -9, keeps every block that was over;
 --resume plays the rest of it, in the order that it would have had.`,
