@@ -23,25 +23,29 @@ import (
 // that others stop.
 const childServer = "LOADGEN_TEST_SERVER"
 
-// TestChildServer is no test: it is the server of the tests below, in a
-// process of its own.
-func TestChildServer(t *testing.T) {
-	if os.Getenv(childServer) == "" {
-		t.Skip("only as the child of another test")
+func TestMain(m *testing.M) {
+	if os.Getenv(childServer) != "" {
+		serveParent()
+		return
 	}
+	os.Exit(m.Run())
+}
+
+// serveParent serves until standard input ends, as it does with the parent.
+func serveParent() {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, good)
 	}))
 	defer s.Close()
 	_, _ = io.WriteString(os.Stdout, s.URL+"\n")
-	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent closes it, or ends
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
 // startChild starts the server in a child process.
 func startChild(t *testing.T) (url string, process *os.Process) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestChildServer$")
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childServer+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
