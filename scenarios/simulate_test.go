@@ -287,10 +287,11 @@ func mostByChance(n int, p float64) int {
 }
 
 // gateRuns is how many of so many runs to play: all of them, ten times as many
-// in a soak, and a tenth under the race detector and where tests are to be short.
-func gateRuns(runs int) int {
+// in a soak, and a tenth where tests are to be short or, with a precision to
+// reach, whose intervals take long, where the race detector watches.
+func gateRuns(runs int, o Options) int {
 	switch {
-	case testing.Short(), underRace:
+	case testing.Short(), underRace && o.Precision > 0:
 		return runs / 10
 	case os.Getenv("MSLAB_SOAK") != "":
 		return 10 * runs
@@ -313,7 +314,7 @@ func TestGateTellsNoServerFromItself(t *testing.T) {
 		t.Run(plan.name, func(t *testing.T) {
 			t.Parallel()
 			p := gatePlan(t, plan.o)
-			got := playGate(t, gateRuns(nulls), goodMinEffect, 1, func(seed uint64) *results.Run { return simulate(t, p, seed, nil) })
+			got := playGate(t, gateRuns(nulls, plan.o), goodMinEffect, 1, func(seed uint64) *results.Run { return simulate(t, p, seed, nil) })
 			most := mostByChance(got.runs, results.Alpha)
 			t.Logf("%d nulls: %d rejected (%.2f %%), %d called at a minimum effect of 1 %%, at most %d by chance; interval misses %.2f %%; %.1f blocks; goal met in %.0f %%",
 				got.runs, got.rejected, 100*got.share(got.rejected), got.called, most,
@@ -343,7 +344,7 @@ func TestGateFindsThreePercent(t *testing.T) {
 			t.Parallel()
 			p := gatePlan(t, c.o)
 			slower := map[string]float64{p.Record.Subjects[1].Name: 1 + injected}
-			got := playGate(t, gateRuns(powered), c.minEffect, 1+injected, func(seed uint64) *results.Run { return simulate(t, p, seed, slower) })
+			got := playGate(t, gateRuns(powered, c.o), c.minEffect, 1+injected, func(seed uint64) *results.Run { return simulate(t, p, seed, slower) })
 			found := got.share(got.called)
 			t.Logf("%d runs of +3 %%: %.1f %% found; interval misses %.2f %%; %.1f blocks", got.runs, 100*found, 100*got.share(got.missed), float64(got.blocks)/float64(got.runs))
 			if found < c.least || found > c.most {
