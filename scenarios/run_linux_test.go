@@ -106,8 +106,8 @@ func checkTrial(t *testing.T, r *record.Record) {
 	if r.Arm == "told" && r.Counts.Sent != 100 {
 		t.Errorf("%s: sent %d, want 4 x 25", name, r.Counts.Sent)
 	}
-	if got := r.Load.WarmupS; got != 0.05 {
-		t.Errorf("%s: the record speaks of %v s of warm-up, it was 0.05 s once", name, got)
+	if got := r.Load.WarmupS; got < 0.05 || got > longestWarmup.Seconds() {
+		t.Errorf("%s: the record speaks of %v s of warm-up, want 0.05 s or as long as it took to settle", name, got)
 	}
 	want := map[string]int{"sliced": 2, "told": 1}[r.Arm]
 	if len(r.Slices) != want {
