@@ -70,9 +70,9 @@ type processReading struct {
 // treeReading is a tree, read while it rests.
 type treeReading struct {
 	processes map[int]processReading
-	// adopted is the CPU time of processes that the keeper has waited for, at
+	// adopted* is the CPU time of processes that the keeper has waited for, at
 	// the kernel's tick.
-	adopted time.Duration
+	adoptedUser, adoptedSystem time.Duration
 }
 
 // readTree reads all processes of a tree. The CPU clocks are read in one go,
@@ -102,7 +102,7 @@ func readTree(t *tree, clocksFirst bool) (treeReading, error) {
 	}
 	if t.keeper != 0 {
 		if keeper, err := readProcess(t.keeper); err == nil {
-			at.adopted = keeper.waitedFor
+			at.adoptedUser, at.adoptedSystem = keeper.waitedUser, keeper.waitedSystem
 		}
 	}
 	if !clocksFirst {
@@ -180,20 +180,34 @@ func hexField(file, name string) (uint64, error) {
 // error of a slice in which processes of the tree end; it does not add up over
 // slices.
 func (t treeReading) total() time.Duration {
-	sum := t.adopted
+	sum := t.adopted()
 	for _, p := range t.processes {
-		sum += p.cpu + p.waitedFor
+		sum += p.cpu + p.waitedFor()
 	}
 	return sum
+}
+
+func (t treeReading) adopted() time.Duration { return t.adoptedUser + t.adoptedSystem }
+
+// modes parts total into user and system time. What a process had used is not
+// counted once more when another waits for it, since it leaves the sum of the
+// living in the same moment.
+func (t treeReading) modes() (user, system time.Duration) {
+	user, system = t.adoptedUser, t.adoptedSystem
+	for _, p := range t.processes {
+		user += p.user + p.waitedUser
+		system += p.system + p.waitedSystem
+	}
+	return user, system
 }
 
 // ofChildren is the CPU time that the processes which also live in other have
 // taken over from children that ended.
 func (t treeReading) ofChildren(other treeReading) time.Duration {
-	sum := t.adopted
+	sum := t.adopted()
 	for pid, p := range t.processes {
 		if other.has(p.process) {
-			sum += t.processes[pid].waitedFor
+			sum += t.processes[pid].waitedFor()
 		}
 	}
 	return sum
@@ -219,6 +233,9 @@ const tick = 10 * time.Millisecond
 // while it was under load, with what they had used by then.
 func between(before, after treeReading, seen map[process]time.Duration) treeUsage {
 	u := treeUsage{cpu: after.total() - before.total()}
+	userBefore, systemBefore := before.modes()
+	userAfter, systemAfter := after.modes()
+	u.user, u.system = max(0, userAfter-userBefore), max(0, systemAfter-systemBefore)
 	var vanished time.Duration // at least what those that ended had used
 	gone, deaf := 0, false
 	missed := func(p process, used time.Duration) {
@@ -241,8 +258,6 @@ func between(before, after treeReading, seen map[process]time.Duration) treeUsag
 		if !lived || was.started != p.started {
 			was = processReading{}
 		}
-		u.user += p.user - was.user
-		u.system += p.system - was.system
 		u.voluntary += p.voluntary - was.voluntary
 		u.involuntary += p.involuntary - was.involuntary
 		deaf = deaf || p.deaf

@@ -15,10 +15,11 @@ type process struct {
 	pid, parent int
 	state       string
 	started     uint64 // clock ticks since boot; tells a process from a later one of the same id
-	// At the kernel's tick, 10 ms: user and system are with the children that
-	// were waited for, whose sum waitedFor is.
-	user, system, waitedFor time.Duration
-	threads, rss            int64
+	// At the kernel's tick, 10 ms: of the process' own threads, and of the
+	// children that it has waited for.
+	user, system, waitedUser, waitedSystem time.Duration
+
+	threads, rss int64
 }
 
 // processTable reads all processes. One that ends meanwhile is left out.
@@ -62,9 +63,12 @@ func readProcess(pid int) (process, error) {
 	}
 	ticks := func(i int) time.Duration { return time.Duration(number(i)) * tick }
 	return process{pid: pid, parent: int(number(4)), state: fields[0], started: uint64(number(22)),
-		user: ticks(14) + ticks(16), system: ticks(15) + ticks(17), waitedFor: ticks(16) + ticks(17),
+		user: ticks(14), system: ticks(15), waitedUser: ticks(16), waitedSystem: ticks(17),
 		threads: number(20), rss: number(24) * int64(os.Getpagesize())}, nil
 }
+
+// waitedFor is the CPU time of the children that the process has waited for.
+func (p process) waitedFor() time.Duration { return p.waitedUser + p.waitedSystem }
 
 // descendantsOf are the processes below pid, itself apart, zombies included.
 func descendantsOf(pid int) []process { return below(processTable(), pid) }
