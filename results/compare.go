@@ -318,19 +318,8 @@ func (t trialIndex) blocks(arm ArmPlan) int {
 
 // trial returns the trial of a cell, nil where there is none.
 func (t trialIndex) trial(arm ArmPlan, block int, subject string, load int) *record.Record {
-	cell := t[trialKey{arm.Name, block, subject}]
-	if len(arm.Loads) <= 1 {
-		if len(cell) == 0 {
-			return nil
-		}
-		return cell[0]
-	}
-	for _, r := range cell {
-		have, want := keyOf(r.Load), keyOf(arm.Loads[load])
-		if r.Subject.Request != "" {
-			have.metrics = want.metrics // a foreign subject gets a request of its own
-		}
-		if have == want {
+	for _, r := range t[trialKey{arm.Name, block, subject}] {
+		if arm.Under(r, load) {
 			return r
 		}
 	}

@@ -188,6 +188,18 @@ func keyOf(l record.Load) loadKey {
 	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics, ratesText(l)}
 }
 
+// Under says whether a trial of an arm was played under the load of an index.
+func (a ArmPlan) Under(t *record.Record, load int) bool {
+	if len(a.Loads) <= 1 {
+		return true
+	}
+	have, want := keyOf(t.Load), keyOf(a.Loads[load])
+	if t.Subject.Request != "" {
+		have.metrics = want.metrics // a foreign subject gets a request of its own
+	}
+	return have == want
+}
+
 // ratesText is the rate of an open loop as it was asked for; "" where none was.
 func ratesText(l record.Load) string {
 	switch l.Arrival {

@@ -71,7 +71,7 @@ func (r *Run) whole(p Played) bool {
 }
 
 func (r *Run) isOf(t *record.Record, arm ArmPlan, p Played) bool {
-	return t.Arm == p.Arm && t.Block == p.Block && (len(arm.Loads) <= 1 || keyOf(t.Load) == keyOf(arm.Loads[p.Load]))
+	return t.Arm == p.Arm && t.Block == p.Block && arm.Under(t, p.Load)
 }
 
 func (r *Run) finishedTrial(t *record.Record) bool {
