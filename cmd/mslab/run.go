@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mslab/results"
+	"mslab/results/record"
 	"mslab/scenarios"
 	"mslab/server"
 )
@@ -280,25 +282,18 @@ func checkValid(dir string, run *results.Run) error {
 
 // cellsWithoutTrial names what was planned and of which no trial is valid.
 func cellsWithoutTrial(run *results.Run) []string {
-	type cell struct {
-		arm, subject string
-		clients      int
-	}
-	valid := map[cell]bool{}
-	for _, t := range run.Trials {
-		if t.Verdict.Valid && !t.Incomplete {
-			valid[cell{t.Arm, t.Subject.Name, t.Load.Clients}] = true
-		}
-	}
 	var empty []string
 	for _, arm := range run.Plan.Arms {
 		if arm.Blocks == 0 {
 			continue // cannot be shown here
 		}
-		for _, load := range arm.Loads {
+		for load, l := range arm.Loads {
 			for _, s := range run.Plan.SubjectsOf(arm) {
-				if !valid[cell{arm.Name, s.Name, load.Clients}] {
-					empty = append(empty, fmt.Sprintf("%s in arm %s at %d clients", s.Title(), arm.Name, load.Clients))
+				valid := slices.ContainsFunc(run.Trials, func(t *record.Record) bool {
+					return t.Arm == arm.Name && t.Subject.Name == s.Name && arm.Under(t, load) && t.Verdict.Valid && !t.Incomplete
+				})
+				if !valid {
+					empty = append(empty, fmt.Sprintf("%s in arm %s at %s", s.Title(), arm.Name, results.LoadTitle(l)))
 				}
 			}
 		}
