@@ -269,6 +269,12 @@ func play(ctx context.Context, stdout, stderr io.Writer, plan *scenarios.Plan, o
 	if err != nil {
 		return err
 	}
+	return checkOutcome(dir, run)
+}
+
+// checkOutcome is the error of a finished run. That it is invalid stands before
+// that an assertion does not hold.
+func checkOutcome(dir string, run *results.Run) error {
 	return firstError(checkValid(dir, run), checkAsserted(run))
 }
 

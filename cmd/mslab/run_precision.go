@@ -86,7 +86,7 @@ func (o *runOptions) planRest(cmd *cobra.Command) (*scenarios.Plan, error) {
 		if err := printRun(cmd.OutOrStdout(), o.format, run, o.format != formatTable); err != nil {
 			return nil, err
 		}
-		return nil, checkValid(run.Dir, run)
+		return nil, checkOutcome(run.Dir, run)
 	}
 	o.dir = run.Dir
 	return scenarios.PlanRest(run)
