@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -39,5 +40,16 @@ func TestRecycledWorkerIsCountedOnce(t *testing.T) {
 				t.Errorf("system %s, want %s", u.system, want)
 			}
 		})
+	}
+}
+
+// TestServiceManagerIsNoServer has init hold the socket of a service beside it.
+func TestServiceManagerIsNoServer(t *testing.T) {
+	table := []process{{pid: 1}, {pid: 20, parent: 1}, {pid: 21, parent: 20}, {pid: 30, parent: 1}, {pid: 31, parent: 30}}
+	if got := withoutAncestors([]int{1, 20, 21}, table, 31); !slices.Equal(got, []int{20, 21}) {
+		t.Errorf("holders %v, want 20 and 21", got)
+	}
+	if got := withoutAncestors([]int{31}, table, 31); len(got) != 0 {
+		t.Errorf("holders %v, want none: the generator is no server", got)
 	}
 }

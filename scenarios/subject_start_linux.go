@@ -307,6 +307,10 @@ func findRunning(ctx context.Context, p player) (*child, error) {
 		c.foreign.unread = fmt.Sprintf("the process that listens on port %d belongs to another user or is out of sight; as that user or as root it can be read", port)
 		return c, nil
 	}
+	if holders = withoutAncestors(holders, processTable(), os.Getpid()); len(holders) == 0 {
+		c.foreign.unread = fmt.Sprintf("the process that listens on port %d started this mslab, whose own cost would be in its figures", port)
+		return c, nil
+	}
 	c.pid = holders[0]
 	c.foreign.tree = &tree{holders: holders}
 	return c, nil

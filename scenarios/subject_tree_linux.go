@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -277,4 +278,19 @@ func holdersOf(port int) []int {
 		}
 	}
 	return pids
+}
+
+// withoutAncestors leaves out the processes that pid descends from, and itself:
+// a service manager holds the sockets of the services that it activates, and
+// the whole machine, the generator too, is below it.
+func withoutAncestors(holders []int, table []process, pid int) []int {
+	parents := make(map[int]int, len(table))
+	for _, p := range table {
+		parents[p.pid] = p.parent
+	}
+	above := map[int]bool{}
+	for ; pid != 0 && !above[pid]; pid = parents[pid] {
+		above[pid] = true
+	}
+	return slices.DeleteFunc(slices.Clone(holders), func(holder int) bool { return above[holder] })
 }
