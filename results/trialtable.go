@@ -74,8 +74,8 @@ func trialRow(arm ArmPlan, subject SubjectPlan, r *record.Record) []Cell {
 		c.Struck = m.unusable(r) != "" && c.Text != dash
 		return c
 	}
-	cost := math.NaN() // where the server could not be read, and where nothing was ok
-	if r.Server != nil && r.Counts.OK > 0 {
+	cost := math.NaN() // where it could not be read, and where nothing was ok
+	if r.Server.Knows(record.UnknownCPU) && r.Counts.OK > 0 {
 		cost = r.Server.CPUPerRequest
 	}
 	return []Cell{

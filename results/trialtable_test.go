@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"mslab/results/record"
 )
 
 // TestTrialsTableStrikesWhatIsNotUsed draws a run with an invalid trial, one
@@ -118,5 +120,19 @@ func TestNoUnusableTrialIsAveraged(t *testing.T) {
 	}
 	if a, b := draw(sane), draw(absurd); a != b {
 		t.Errorf("figures of trials that are not valid are in the tables:\n%s\n%s", a, b)
+	}
+}
+
+// TestTrialsTableLeavesOutWhatIsNotKnown draws a subject whose CPU time nobody
+// could read: a 0 would be the cheapest server of all.
+func TestTrialsTableLeavesOutWhatIsNotKnown(t *testing.T) {
+	run := sampleRun()
+	run.Trials = run.Trials[:1]
+	run.Trials[0].Server = &record.Server{Unknown: []string{record.UnknownCPU}}
+	table := TrialsTable(run)
+	for i, c := range table.Columns {
+		if cell := table.Rows[0][i]; c.Key == "server_cpu_ns_per_request" && (cell.Text != dash || cell.machine() != nil) {
+			t.Errorf("an unknown cost is drawn as %q and %v, want %q and nothing", cell.Text, cell.machine(), dash)
+		}
 	}
 }
