@@ -72,7 +72,8 @@ func formatShare(v float64) string {
 	case v > 0.9999:
 		return ">99.99"
 	}
-	return strconv.FormatFloat(math.Floor(v*1e4)/100, 'f', 2, 64)
+	// The little that is added is what 0.0029*1e4 lacks of 29 by rounding.
+	return strconv.FormatFloat(math.Floor(v*1e4+1e-9)/100, 'f', 2, 64)
 }
 
 // FormatCount prints a whole number with a comma between thousands; not a number

@@ -143,7 +143,7 @@ func TestFormat(t *testing.T) {
 		{FormatNS(999_600), "1.00ms"}, {FormatNS(999_400), "999µs"}, {FormatNS(0), "0ns"}, {FormatNS(math.NaN()), "-"},
 		{significant(1234.6), "1235"}, {significant(99.96), "100"}, {significant(9.996), "10.0"}, {significant(0.02), "0.020"},
 		{formatCount(1234567), "1,234,567"}, {formatCount(999), "999"}, {formatCount(-1234), "-1,234"},
-		{formatShare(1), "100"}, {formatShare(0.999999), ">99.99"}, {formatShare(0.99989), "99.98"}, {formatShare(0), "0.00"},
+		{formatShare(1), "100"}, {formatShare(0.999999), ">99.99"}, {formatShare(0.99989), "99.98"}, {formatShare(0.0029), "0.29"}, {formatShare(0.5699), "56.99"}, {formatShare(0), "0.00"},
 		{formatChange(1.031), "+3.1 %"}, {formatChange(0.878), "-12.2 %"}, {formatChange(1), "0.0 %"}, {formatChange(0.99999), "0.0 %"}, {formatChange(3.5), "+250 %"},
 	} {
 		if c.got != c.want {
