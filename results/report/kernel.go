@@ -14,14 +14,15 @@ func (s *section) kernel(scene results.Scene) *figure {
 		key, title string
 		unit       string
 		format     func(float64) string
+		what       string // that the record calls it where it is not known
 		of         func(*record.Record) float64
 	}{
-		{"user_ns_per_request", "user CPU per request", "ns", results.FormatNS, perOK(func(k *record.Server) int64 { return k.UserNS })},
-		{"system_ns_per_request", "system CPU per request", "ns", results.FormatNS, perOK(func(k *record.Server) int64 { return k.SystemNS })},
-		{"ctx_voluntary_per_request", "voluntary switches/request", "", results.FormatFigure, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Voluntary })},
-		{"ctx_involuntary_per_request", "involuntary switches/request", "", results.FormatFigure, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Involuntary })},
-		{"threads_max", "threads, most at once", "", results.FormatCount, func(r *record.Record) float64 { return float64(r.Server.ThreadsMax) }},
-		{"listen_overflows", "ListenOverflows, all blocks", "", results.FormatCount, func(r *record.Record) float64 { return float64(r.Server.ListenOverflows) }},
+		{"user_ns_per_request", "user CPU per request", "ns", results.FormatNS, record.UnknownCPU, perOK(func(k *record.Server) int64 { return k.UserNS })},
+		{"system_ns_per_request", "system CPU per request", "ns", results.FormatNS, record.UnknownCPU, perOK(func(k *record.Server) int64 { return k.SystemNS })},
+		{"ctx_voluntary_per_request", "voluntary switches/request", "", results.FormatFigure, record.UnknownSwitch, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Voluntary })},
+		{"ctx_involuntary_per_request", "involuntary switches/request", "", results.FormatFigure, record.UnknownSwitch, perOK(func(k *record.Server) int64 { return k.CtxSwitches.Involuntary })},
+		{"threads_max", "threads, most at once", "", results.FormatCount, record.UnknownThreads, func(r *record.Record) float64 { return float64(r.Server.ThreadsMax) }},
+		{"listen_overflows", "ListenOverflows, all blocks", "", results.FormatCount, record.UnknownListen, func(r *record.Record) float64 { return float64(r.Server.ListenOverflows) }},
 	}
 	known := false
 	f := &figure{id: "kernel", title: "User and system time, switches, threads, accept queue",
@@ -38,7 +39,7 @@ func (s *section) kernel(scene results.Scene) *figure {
 	}
 	for _, m := range measures {
 		of := func(r *record.Record) float64 {
-			if r.Server == nil {
+			if !r.Server.Knows(m.what) {
 				return math.NaN()
 			}
 			return m.of(r)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"mslab/results"
+	"mslab/results/record"
 )
 
 // TestPageHasTheFiguresOfTheTables holds the page against the run's table.md:
@@ -449,6 +450,31 @@ func TestHeadings(t *testing.T) {
 		}
 		if figures, tables := strings.Count(page, "<figure"), strings.Count(page, "<table"); tables < figures {
 			t.Errorf("%d tables for %d plots", tables, figures)
+		}
+	}
+}
+
+// TestKernelFigureLeavesOutWhatIsNotKnown draws a subject of which nothing but
+// its threads could be read: what is not known is "-", never 0.
+func TestKernelFigureLeavesOutWhatIsNotKnown(t *testing.T) {
+	run := foreignRun(t, 10)
+	for _, r := range run.Trials {
+		if r.Server != nil {
+			r.Server = &record.Server{ThreadsMax: 5, Unknown: []string{record.UnknownCPU, record.UnknownListen, record.UnknownSwitch}}
+		}
+	}
+	s := sectionOf(t, run)
+	f := s.kernel(s.scenes[0].Scene)
+	for i, c := range f.table.Columns {
+		want := "-"
+		switch c.Key {
+		case "subject":
+			continue
+		case "threads_max":
+			want = "5"
+		}
+		if got := f.table.Rows[0][i].Text; got != want {
+			t.Errorf("%s is drawn as %q, want %q", c.Key, got, want)
 		}
 	}
 }
