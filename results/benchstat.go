@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 
 	"mslab/results/record"
@@ -90,6 +91,9 @@ func benchName(arm ArmPlan, subject SubjectPlan, load record.Load, byPhase bool)
 	name += "/arm=" + benchWord(arm.Name)
 	if len(arm.Loads) > 1 {
 		name += fmt.Sprintf("/clients=%d", load.Clients)
+		if slices.ContainsFunc(arm.Loads, func(l record.Load) bool { return l.Clients == load.Clients && keyOf(l) != keyOf(load) }) {
+			name += "/load=" + benchWord(loadTitle(load))
+		}
 	}
 	return name
 }

@@ -191,3 +191,16 @@ func TestUnder(t *testing.T) {
 		t.Errorf("%v: %s", err, b.String())
 	}
 }
+
+// Loads that differ in more than their clients must not become one benchmark.
+func TestBenchstatTellsLoadsApart(t *testing.T) {
+	loads := []record.Load{{Clients: 5, Connection: "new"}, {Clients: 5, Connection: "keep"}, {Clients: 20}}
+	arm, subject := ArmPlan{Name: "a", Loads: loads}, SubjectPlan{Subject: record.Subject{Name: "s"}}
+	names := map[string]bool{}
+	for _, load := range loads {
+		names[benchName(arm, subject, load, false)] = true
+	}
+	if len(names) != len(loads) || !names["BenchmarkPhase/subject=s/arm=a/clients=20"] {
+		t.Errorf("three loads have the names %v", names)
+	}
+}
