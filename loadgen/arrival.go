@@ -23,6 +23,10 @@ const (
 // one thread can send.
 const MaxRate = 1e6
 
+// MinRate bounds them from below: a request a year. A gap of many times that
+// is beyond what a 64-bit number of ns holds, and a schedule of it never ends.
+const MinRate = 1.0 / (365 * 24 * 60 * 60)
+
 // defaultMaxConnections is the least that MaxConnections is where not given.
 const defaultMaxConnections = 1000
 
@@ -135,6 +139,8 @@ func checkRate(r float64, zero bool) error {
 	switch {
 	case math.IsNaN(r) || r < 0 || r == 0 && !zero:
 		return fmt.Errorf("check the load: a rate must be above 0 requests/s, not %v", r)
+	case r > 0 && r < MinRate:
+		return fmt.Errorf("check the load: the rate %v is under %.2g requests/s, which is one a year", r, MinRate)
 	case r > MaxRate:
 		return fmt.Errorf("check the load: the rate %v is over %.0f requests/s, more than a generator's thread can send", r, MaxRate)
 	}

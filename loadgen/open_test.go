@@ -385,6 +385,7 @@ func TestOpenLoopsThatCannotRun(t *testing.T) {
 	for says, change := range map[string]func(*Plan){
 		"over 1000000":     func(p *Plan) { p.Rate = 1e12 },
 		"above 0":          func(p *Plan) { p.Rate = -1 },
+		"one a year":       func(p *Plan) { p.Rate, p.Requests, p.Duration = 1e-10, 0, time.Second },
 		"not NaN":          func(p *Plan) { p.Rate = math.NaN() },
 		"over 1000000 req": func(p *Plan) { p.Rate = math.Inf(1) },
 		"unknown arrival":  func(p *Plan) { p.Arrival = "never" },
