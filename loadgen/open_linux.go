@@ -241,18 +241,8 @@ func (o *openLoop) shed(t *tally, at int64) {
 
 // noticeAll takes up, where a stretch ends, what its schedule still holds.
 func (o *openLoop) noticeAll() {
-	for s, now := o.queue.latest, o.now(); s.left && (s.end == 0 || s.next < s.end); {
-		s.sendLag(now - s.notice(now))
-	}
-	for o.waitsForOne() {
-		id, ok := o.place()
-		if !ok {
-			return
-		}
-		o.enqueue(id)
-		if len(o.ready) >= int(o.oldest().waiting) {
-			return
-		}
+	for s := o.queue.latest; s.left && (s.end == 0 || s.next < s.end); {
+		o.takeUp(o.now())
 	}
 }
 

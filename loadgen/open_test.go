@@ -27,8 +27,9 @@ func logOpen(t *testing.T, r *record.Record) {
 }
 
 // playOpen runs a plan until the machine leaves the generator the time that
-// its schedule needs; a run that other processes have held up says so itself.
-// Before another try, again forgets what the last one left.
+// its schedule needs; a run that other processes have held up says so itself,
+// and is returned where five in a row do. Before another try, again forgets
+// what the last one left.
 func playOpen(t *testing.T, drive engine, p Plan, again func()) *record.Record {
 	t.Helper()
 	if err := p.Validate(); err != nil {
@@ -53,7 +54,8 @@ func playOpen(t *testing.T, drive engine, p Plan, again func()) *record.Record {
 		if reason := strings.Join(r.Verdict.Reasons, "; "); !strings.Contains(reason, "behind its schedule") {
 			t.Fatal(reason)
 		} else if try == 5 {
-			t.Skipf("the machine is too busy to keep a schedule: %s", reason)
+			logOpen(t, r)
+			return r
 		}
 		again()
 	}
@@ -177,7 +179,7 @@ func TestOpenLoopKeepsItsSchedule(t *testing.T) {
 				if r.Latency.Kind != "response" || r.Service.Kind != "service" || r.Service.Count != 200 || r.Client.SendLag == nil {
 					t.Errorf("latency %q, service %+v, send lag %v", r.Latency.Kind, r.Service, r.Client.SendLag)
 				}
-				if r.Load.Rate < 400 || r.Load.Rate > 650 || math.Abs(r.Load.AchievedRate/r.Load.Rate-1) > 0.2 {
+				if r.Load.Rate < 400 || r.Load.Rate > 650 || r.Verdict.Valid && math.Abs(r.Load.AchievedRate/r.Load.Rate-1) > 0.2 {
 					t.Errorf("load %+v", r.Load)
 				}
 				if r.Latency.Max < r.Service.Max {
@@ -191,7 +193,7 @@ func TestOpenLoopKeepsItsSchedule(t *testing.T) {
 						t.Fatalf("request %d was due at %v, by the schedule at %v", i, q.Sent, time.Duration(at))
 					}
 				}
-				if p.Connection == New && c.Connects != 200 || p.Connection != New && c.Connects > 100 {
+				if p.Connection == New && c.Connects != 200 || p.Connection != New && r.Verdict.Valid && c.Connects > 100 {
 					t.Errorf("%d connections", c.Connects)
 				}
 			})
@@ -285,6 +287,27 @@ func TestOpenLoopSheds(t *testing.T) {
 				t.Errorf("%d batches failed by the ledger, %d were shed", failed, c.ByClass[record.Shed])
 			}
 		})
+	}
+}
+
+// TestLateRequestsWait: what the generator notices only after the schedule's
+// end finds its connections busy like any other.
+func TestLateRequestsWait(t *testing.T) {
+	url := awkward(t, func(p *peer) {
+		p.request()
+		p.say(plain)
+		for p.request() { // unanswered
+		}
+	})
+	var once sync.Once
+	r, err := Run(context.Background(), Plan{URL: url, Metrics: 3, Clients: 1, MaxConnections: 1, Rate: 100,
+		Duration: 200 * time.Millisecond, Timeout: 300 * time.Millisecond,
+		Ended: func(record.Request) { once.Do(func() { time.Sleep(250 * time.Millisecond) }) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := r.Counts; c.Sent != 20 || c.Waited < 15 {
+		t.Errorf("counts %+v: nearly all of 20 should have waited for the one connection", c)
 	}
 }
 
