@@ -53,6 +53,7 @@ type pageSection struct {
 	Claims           *pageTable
 	Foretold         *pageTable
 	Faults           *pageTable
+	Asserted         *pageTable
 	Environment      []fact
 	Notes            []string
 	Trials           *pageTable
@@ -155,7 +156,7 @@ func (s *section) page() pageSection {
 	run := s.run
 	p := pageSection{
 		ID: s.id, Title: run.Plan.Scenario, About: run.Plan.About, Incomplete: run.Incomplete, Head: s.head(), Verdict: s.verdict(),
-		Changes: s.changes(), Claims: drawTable(s.claims), Foretold: drawTable(s.foretold), Faults: drawTable(s.faults),
+		Changes: s.changes(), Claims: drawTable(s.claims), Foretold: drawTable(s.foretold), Faults: drawTable(s.faults), Asserted: drawTable(s.asserted),
 		Environment: environment(run.Environment), Notes: results.RunNotes(run), Folder: run.Dir,
 	}
 	if s.overview != nil {

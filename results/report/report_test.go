@@ -478,3 +478,20 @@ func TestKernelFigureLeavesOutWhatIsNotKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestAssertionsAreTold(t *testing.T) {
+	run, measured := foreignRun(t, 3), 0.25
+	name := run.Plan.Subjects[1].Name
+	run.Asserted = []results.Asserted{{Assert: "http_req_failed < 0.01",
+		Cells: []results.AssertedCell{{Arm: run.Plan.Arms[0].Name, Subject: name, Measured: &measured}}}}
+	page := drawn(t, run)
+	for _, want := range []string{"<h3>Assertions</h3>", "http_req_failed &lt; 0.01", "breached", "1 of 1 assertions breached."} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	run.Asserted = nil
+	if strings.Contains(drawn(t, run), "<h3>Assertions</h3>") {
+		t.Error("a run without assertions has a heading for them")
+	}
+}

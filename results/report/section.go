@@ -19,6 +19,7 @@ type section struct {
 	claims   *results.Table
 	foretold *results.Table
 	faults   *results.Table
+	asserted *results.Table
 }
 
 // scenePart is one arm under one load with its plots.
@@ -118,6 +119,9 @@ func (s *section) addTables(scenes []results.Scene) error {
 	}
 	if t, ok := results.FaultsTable(s.run); ok {
 		s.faults = &t
+	}
+	if t, ok := results.AssertionTable(s.run); ok {
+		s.asserted = &t
 	}
 	return nil
 }
