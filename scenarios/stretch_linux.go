@@ -14,6 +14,7 @@ import (
 const (
 	drainTimeout = time.Second
 	drainPoll    = 5 * time.Millisecond
+	endNotice    = 500 * time.Millisecond // within which the end of a process is known
 )
 
 // offer is what the generator is asked for.
@@ -46,6 +47,11 @@ func (c *cell) lost(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	c.child.failed = err.Error()
+	// Where it has ended, that is the reason; the news may be behind the error.
+	select {
+	case <-c.child.ended:
+	case <-time.After(endNotice):
+	}
 	if !c.child.alive() {
 		c.child.failed = fmt.Sprintf("%s ended by itself (%s)%s", c.child.name, c.child.endText(), c.child.stderr.quote())
 	}

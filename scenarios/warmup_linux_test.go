@@ -89,11 +89,7 @@ func TestWarmupLastsAsLongAsItMust(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(roleEnv, roleWarmer)
-	cases := []struct {
-		how      string
-		from, to time.Duration
-		unrest   string
-	}{
+	cases := []warmupCase{
 		// A machine with others on it may take a second look.
 		{"steady", 300 * time.Millisecond, 900 * time.Millisecond, ""},
 		{"falls", 900 * time.Millisecond, longestWarmup, ""},
@@ -102,26 +98,47 @@ func TestWarmupLastsAsLongAsItMust(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.how, func(t *testing.T) {
 			t.Setenv(warmerEnv, c.how)
-			trial, alone := warmed(t, exe)
-			from, to := c.from, c.to
-			if !alone { // too few requests to tell more by than what holds anywhere
-				from, to = 300*time.Millisecond, longestWarmup
+			// One look at a server on a machine with others on it may miss what is
+			// there; a runner that does not look misses it each time.
+			var amiss []string
+			for range 3 {
+				if amiss = c.check(warmed(t, exe)); len(amiss) == 0 {
+					return
+				}
 			}
-			if got := time.Duration(trial.Load.WarmupS * 1e9).Round(time.Millisecond); got < from || got > to {
-				t.Errorf("warmed for %v, want %v to %v", got, from, to)
-			}
-			if !alone {
-				return
-			}
-			why := strings.Join(trial.Verdict.Reasons, "; ")
-			if !trial.Verdict.Valid || strings.Contains(why, "no steady state") != (c.unrest != "") || !strings.Contains(why, c.unrest) {
-				t.Errorf("verdict %+v, want %q", trial.Verdict, c.unrest)
-			}
-			if c.unrest != "" && trial.Verdict.Comparable {
-				t.Error("rates of a server that does not come to rest are comparable")
-			}
+			t.Error(strings.Join(amiss, "; "))
 		})
 	}
+}
+
+// warmupCase is a server and the warm-up that it wants.
+type warmupCase struct {
+	how      string
+	from, to time.Duration
+	unrest   string
+}
+
+// check says what is amiss with a trial; of a server that others took the core
+// from, only what holds anywhere.
+func (c warmupCase) check(trial *record.Record, alone bool) (amiss []string) {
+	from, to := c.from, c.to
+	if !alone {
+		from, to = 300*time.Millisecond, longestWarmup
+	}
+	if got := time.Duration(trial.Load.WarmupS * 1e9).Round(time.Millisecond); got < from || got > to {
+		amiss = append(amiss, fmt.Sprintf("warmed for %v, want %v to %v", got, from, to))
+	}
+	if !alone {
+		return amiss
+	}
+	why := strings.Join(trial.Verdict.Reasons, "; ")
+	if !trial.Verdict.Valid || strings.Contains(why, "no steady state") != (c.unrest != "") || !strings.Contains(why, c.unrest) {
+		amiss = append(amiss, fmt.Sprintf("verdict %+v, want %q", trial.Verdict, c.unrest))
+	}
+	if c.unrest != "" && trial.Verdict.Comparable {
+		amiss = append(amiss, "rates of a server that does not come to rest are comparable")
+	}
+	return amiss
 }
 
 // warmed plays one block of one slice and returns its trial, and whether the
