@@ -86,20 +86,22 @@ func compare(cmd *cobra.Command, o compareOptions, names []string) error {
 			minEffect, _ = defaultMinEffect(results.WorkingHome().Runs)
 		}
 	}
-	if o.format == formatBenchstat {
-		c.sayOn(cmd.ErrOrStderr())
+	if o.format == formatBenchstat && !c.joined { // what it says needs no verdict
 		return results.RenderBenchstat(cmd.OutOrStdout(), c.run)
 	}
 	if err := c.compare(metrics, percentiles, minEffect); err != nil {
 		return err
 	}
-	if err := c.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), o.format); err != nil {
+	if o.format == formatBenchstat {
+		c.sayOn(cmd.ErrOrStderr())
+		err = results.RenderBenchstat(cmd.OutOrStdout(), c.run)
+	} else {
+		err = c.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), o.format)
+	}
+	if err != nil || !c.joined {
 		return err
 	}
-	if c.joined {
-		return regression(c.doc.Pairs)
-	}
-	return nil
+	return c.regression(percentiles == percentilesYes)
 }
 
 // manyPairs is from how many pairs on the percentiles, a table a pair, are left
@@ -258,12 +260,18 @@ func (c *compared) sayOn(stderr io.Writer) {
 	}
 }
 
-// regression is the error where the candidate is worse in any metric compared.
-func regression(comparisons []results.Comparison) error {
+// regression is the error where the candidate is worse in any metric compared,
+// and in any percentile where those were asked for by name.
+func (c *compared) regression(percentiles bool) error {
 	var worse []string
-	for _, c := range comparisons {
-		if c.Regressed() {
-			worse = append(worse, fmt.Sprintf("%s of %s %s", c.Metric, c.B, c.Change()))
+	for _, pair := range c.doc.Pairs {
+		if pair.Regressed() {
+			worse = append(worse, fmt.Sprintf("%s of %s %s", pair.Metric, pair.B, pair.Change()))
+		}
+	}
+	for _, p := range c.doc.Percentiles {
+		if percentiles && p.Significant && p.Verdict == results.Slower {
+			worse = append(worse, fmt.Sprintf("%s of %s", p.Metric, p.B))
 		}
 	}
 	if len(worse) == 0 {
