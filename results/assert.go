@@ -205,7 +205,7 @@ func AssertionTable(run *Run) (t Table, ok bool) {
 	t = Table{Title: "assertions", Columns: []Column{
 		{Key: "assertion", Title: "assertion", Left: true},
 		{Key: "arm", Title: "arm", Left: true},
-		{Key: "subject", Title: "phase", Left: true},
+		run.Plan.subjectColumn(),
 		{Key: "clients", Title: "clients"},
 		{Key: "measured", Title: "measured"},
 		{Key: "outcome", Title: "outcome", Left: true},

@@ -57,7 +57,7 @@ func (v *view) bottleneckNotes() []string {
 			i = len(all)
 			all = append(all, &bound{name: most.Bottleneck, evidence: most.Evidence})
 		}
-		subject := s.subject.short()
+		subject := v.run.Plan.short(s.subject)
 		if most.Trials < len(trials) {
 			subject += fmt.Sprintf(" (%d of %d trials)", most.Trials, len(trials))
 		}

@@ -43,7 +43,7 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 		}
 		c := comparisons[i]
 		t.Rows = append(t.Rows, []Cell{
-			TextCell(after.subject.Title()), TextCell(before.subject.short()), TextCell(loadInShort(loadOf(arm, pair.Load), arm.Overrides)),
+			TextCell(after.subject.Title()), TextCell(run.Plan.short(before.subject)), TextCell(loadInShort(loadOf(arm, pair.Load), arm.Overrides)),
 			FigureCell(before.cpu, FormatNS), FigureCell(after.cpu, FormatNS),
 			changeCell(c, true), intervalCell(c, true),
 		})
@@ -58,11 +58,16 @@ func overviewTable(run *Run, trials trialIndex, comparisons []Comparison, minEff
 	return t, nil
 }
 
-// short is the phase's number where there is one, else the name; a row that
-// begins with a title needs no more.
-func (s SubjectPlan) short() string {
+// short is the phase's number where no other subject has it, else the name; a
+// row that begins with a title needs no more.
+func (p *Plan) short(s SubjectPlan) string {
 	if s.Phase == nil {
 		return s.Name
+	}
+	for _, other := range p.Subjects {
+		if other.Name != s.Name && other.Phase != nil && *other.Phase == *s.Phase {
+			return s.Name
+		}
 	}
 	return strconv.Itoa(*s.Phase)
 }
