@@ -75,7 +75,7 @@ func classTable(r *record.Record) Table {
 	t := Table{Title: what, Columns: []Column{
 		{Key: "class", Title: "ended as", Left: true},
 		{Key: "count", Title: "count"},
-		{Key: "mean", Title: "mean", Unit: "ns"},
+		{Key: "mean", Title: "mean", Unit: "ns", Extra: true},
 		{Key: "p50", Title: "p50", Unit: "ns"},
 		{Key: "p90", Title: "p90", Unit: "ns"},
 		{Key: "p99", Title: "p99", Unit: "ns"},

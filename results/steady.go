@@ -54,7 +54,9 @@ func unsteady(r *record.Record) string {
 		return ""
 	}
 	first, last := segments[0], segments[len(segments)-1]
-	if len(segments) == 2 && first.To <= len(rates)/3 {
+	// What a warm-up is followed by is not half of it and less: that is a server
+	// that was lost.
+	if len(segments) == 2 && first.To <= len(rates)/3 && last.Median > first.Median/2 {
 		return fmt.Sprintf("no steady state: the first %d s gave %s ok/s, the %d s after them %s; a --warmup of %ds leaves them out",
 			first.To, formatCount(first.Median), len(rates)-first.To, formatCount(last.Median), first.To)
 	}

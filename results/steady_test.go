@@ -31,6 +31,12 @@ func TestJudgeSteady(t *testing.T) {
 			}
 			return 40000
 		}, 60, false, "; a --warmup of 7s leaves them out"},
+		{"a server that is lost", 60, func(i int) float64 {
+			if i < 7 {
+				return 30000
+			}
+			return 0
+		}, 60, false, "no steady state: the rate changed once, between 0 and "},
 		{"slower machine", 60, func(i int) float64 { return 40000 - 8000*float64(i/30) }, 60, false, "no steady state: the rate changed once, between 3"},
 		{"there and back", 60, func(i int) float64 { return 40000 - 8000*float64(i/20%2) }, 60, false, "the rate changed 2 times, between 3"},
 		{"short", 9, func(i int) float64 { return 40000 - 8000*float64(i/5) }, 9, false, ""},
