@@ -186,7 +186,9 @@ func compareWithKernel(t *testing.T, phase string, r kernelReport) {
 		r.After.Voluntary-r.Before.Voluntary)
 	between("involuntary switches of the stretch", r.After.Involuntary-r.Before.Involuntary-slack, r.Server.CtxSwitches.Involuntary,
 		r.After.Involuntary-r.Before.Involuntary)
-	if phase == "1" && r.After.Voluntary < r.LiveVoluntary+r.Accepted/2 {
+	// On a busy machine a thread's work often waits before the thread asks for
+	// it, so that not each of them blocks; without those that ended nothing is left.
+	if phase == "1" && r.After.Voluntary < r.LiveVoluntary+r.Accepted/4 {
 		t.Errorf("a thread for each of %d connections, but only %d switches beside the %d of the threads alive: those that ended are not in",
 			r.Accepted, r.After.Voluntary-r.LiveVoluntary, r.LiveVoluntary)
 	}
