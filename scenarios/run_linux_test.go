@@ -29,6 +29,9 @@ load: {connection: new, slice: 100ms, warmup: 50ms}
 repeat: {blocks: 2, slices: 2}
 `
 
+// tinySampleEvery fits several times into the shortest slice of the tiny runs.
+const tinySampleEvery = 10 * time.Millisecond
+
 func playTiny(t *testing.T, yaml string) (*results.Run, string) {
 	t.Helper()
 	exe := mslab(t)
@@ -44,7 +47,7 @@ func playTiny(t *testing.T, yaml string) (*results.Run, string) {
 	}
 	var events []Event
 	dir, run, err := Run(t.Context(), p, Play{Executable: exe, Dir: filepath.Join(t.TempDir(), "run"), Tool: record.Tool{Version: "test"},
-		Progress: func(e Event) { events = append(events, e) }, SampleEvery: 50 * time.Millisecond})
+		Progress: func(e Event) { events = append(events, e) }, SampleEvery: tinySampleEvery})
 	if err != nil {
 		t.Fatal(err)
 	}
