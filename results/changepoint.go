@@ -96,6 +96,32 @@ func (c ChangeRule) test(scores []float64, inner bool, rng *rand.Rand) (i, j int
 	return i, j, c.reached(slices.Clone(scores), inner, observed, changeFolds, allowed, rng) <= allowed
 }
 
+// Differ tells whether two stretches are on different levels, by the same scores
+// and effect as Segments. Where the place is known no search for it costs power;
+// with fewer than MinLength values on a side nothing can be told.
+func (c ChangeRule) Differ(before, after []float64) bool {
+	least := max(1, c.MinLength)
+	if len(before) < least || len(after) < least || effect(Median(before), Median(after)) < c.MinEffect {
+		return false
+	}
+	scores := normalScores(slices.Concat(before, after))
+	sum := func() (s float64) {
+		for _, score := range scores[:len(before)] {
+			s += score
+		}
+		return math.Abs(s)
+	}
+	observed, hits := sum(), 0
+	rng := rand.New(rand.NewPCG(changeSeed, uint64(len(scores))))
+	for range changeFolds {
+		rng.Shuffle(len(scores), func(i, j int) { scores[i], scores[j] = scores[j], scores[i] })
+		if sum() >= observed*(1-1e-12) {
+			hits++
+		}
+	}
+	return float64(hits+1) <= c.Alpha*(changeFolds+1)
+}
+
 // reached counts the random orders whose statistic is at least the observed one;
 // more than enough is as good as all.
 func (c ChangeRule) reached(scores []float64, inner bool, observed float64, orders, enough int, rng *rand.Rand) int {
@@ -197,7 +223,7 @@ func normalScores(values []float64) []float64 {
 func (c ChangeRule) place(values []float64, at int) int {
 	least := max(1, c.MinLength)
 	for range 10 {
-		before, after := medianOf(values[:at]), medianOf(values[at:])
+		before, after := Median(values[:at]), Median(values[at:])
 		// distance is that of all values for a change at i, less that for one at 0.
 		best, distance, nearest := at, 0.0, math.Inf(1)
 		for i, v := range values[:len(values)-least] {
@@ -237,7 +263,7 @@ func (c ChangeRule) join(values []float64, cuts []int) []Segment {
 		bounds := append(append([]int{0}, cuts...), len(values))
 		segments := make([]Segment, 0, len(bounds)-1)
 		for i := range len(bounds) - 1 {
-			segments = append(segments, Segment{bounds[i], bounds[i+1], medianOf(values[bounds[i]:bounds[i+1]])})
+			segments = append(segments, Segment{bounds[i], bounds[i+1], Median(values[bounds[i]:bounds[i+1]])})
 		}
 		weakest, least := -1, c.MinEffect
 		for i := range cuts {
@@ -265,7 +291,8 @@ func effect(a, b float64) float64 {
 	return high/low - 1
 }
 
-func medianOf(values []float64) float64 {
+// Median is the middle value, NaN of none.
+func Median(values []float64) float64 {
 	m, err := stats.Median(values)
 	if err != nil {
 		return math.NaN()

@@ -163,3 +163,41 @@ func TestSegmentsOfShortSeries(t *testing.T) {
 		}
 	}
 }
+
+// TestDifferTellsLevelsApart holds the level of the test on one level, its power
+// on two, and that small effects and too few values say nothing.
+func TestDifferTellsLevelsApart(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	rule := ChangeRule{Alpha: 0.05, MinLength: 2}
+	draw := func(n int, level float64) []float64 {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = level * math.Exp(0.3*rng.NormFloat64())
+		}
+		return values
+	}
+	const rounds = 1000
+	same, other, small := 0, 0, 0
+	for range rounds {
+		if rule.Differ(draw(20, 1), draw(12, 1)) {
+			same++
+		}
+		if rule.Differ(draw(20, 1), draw(12, 1.5)) {
+			other++
+		}
+		bounded := rule
+		bounded.MinEffect = 1
+		if bounded.Differ(draw(20, 1), draw(12, 1.5)) {
+			small++
+		}
+	}
+	// 5 % of 1,000 with its binomial bound of 99.9 %.
+	if same > 73 || other < rounds*85/100 || small > rounds/20 {
+		t.Errorf("of %d: %d on one level differ, %d on two, %d below the least effect", rounds, same, other, small)
+	}
+	for _, sides := range [][2]int{{0, 5}, {1, 5}, {5, 1}, {0, 0}} {
+		if rule.Differ(draw(sides[0], 1), draw(sides[1], 100)) {
+			t.Errorf("%d and %d values differ", sides[0], sides[1])
+		}
+	}
+}

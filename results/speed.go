@@ -71,7 +71,7 @@ func (s Speed) note() string {
 			}
 		}
 	}
-	quick, late := medianOf(fast), medianOf(slow)
+	quick, late := Median(fast), Median(slow)
 	return fmt.Sprintf("The machine changed its speed %s during the run: socket work took %s a round before %s and %s before %d (%s). Slices in turn share that out among the subjects.",
 		often(len(s.Segments)-1), FormatNS(quick), countOf(int64(len(fast)), "slice"), FormatNS(late), len(slow), formatChange(late/quick))
 }

@@ -21,8 +21,13 @@ const (
 	leastRequests = 2
 )
 
-// warmupRule tells a warm-up from the noise of its parts.
-var warmupRule = results.ChangeRule{Alpha: 0.01, MinEffect: 0.05, MinLength: 2}
+var (
+	// warmupRule tells a warm-up from the noise of its parts.
+	warmupRule = results.ChangeRule{Alpha: 0.01, MinEffect: 0.05, MinLength: 2}
+	// driftRule tells a server that drifts from the machine, whose speed flips by
+	// up to 30 %.
+	driftRule = results.ChangeRule{Alpha: 0.05, MinEffect: 0.3, MinLength: 2}
+)
 
 // costSample is what a server has answered and what it has spent until a
 // moment: CPU time, or time where its CPU cannot be read.
@@ -49,6 +54,7 @@ type warmth struct {
 	costs  []float64         // of a request, in all parts of all stretches
 	rested bool              // the last stretch was steady
 	last   []results.Segment // of the last stretch
+	parts  [2]int            // of the last stretch but one and of the last
 }
 
 // another says whether one more stretch of the warm-up is to be played.
@@ -57,14 +63,23 @@ func (w *warmth) another(each time.Duration) bool {
 }
 
 // add takes in a stretch. A server is at rest when there is no change within it,
-// and none since it began in the whole of the warm-up: the one finds what comes
-// and goes, the other what is slow against one stretch.
+// none since it began in the whole of the warm-up, and it is on the level of what
+// was before: the first finds what comes and goes, the second what is slow against
+// one stretch, the third what goes on and on while requests become few.
 func (w *warmth) add(each time.Duration, costs []float64) {
 	w.played += each
-	w.costs = append(w.costs, costs...)
+	w.costs, w.parts = append(w.costs, costs...), [2]int{w.parts[1], len(costs)}
 	w.last = warmupRule.Segments(costs)
 	all := warmupRule.Segments(w.costs)
-	w.rested = len(w.costs) >= leastParts && len(w.last) == 1 && all[len(all)-1].From <= len(w.costs)-len(costs)
+	w.rested = len(w.costs) >= leastParts && len(w.last) == 1 && all[len(all)-1].From <= len(w.costs)-len(costs) &&
+		!driftRule.Differ(w.ends())
+}
+
+// ends are the costs of the last stretch and of the one before it, more where
+// these are too few to tell. What lies further back is the warm-up that is over.
+func (w *warmth) ends() (before, last []float64) {
+	begin := max(0, len(w.costs)-max(w.parts[1], leastParts))
+	return w.costs[max(0, begin-max(w.parts[0], leastParts)):begin], w.costs[begin:]
 }
 
 // judgeWarmup strikes rates and latencies of a trial whose server had not come
@@ -82,11 +97,16 @@ func (w *warmth) unrest() string {
 	if w.rested || len(w.costs) < leastParts {
 		return "" // or too few requests to tell
 	}
-	all := warmupRule.Segments(w.costs[max(0, len(w.costs)-2*warmupParts):])
-	if len(w.last) > 1 {
-		all = w.last
+	var first, last float64
+	switch all := warmupRule.Segments(w.costs[max(0, len(w.costs)-2*warmupParts):]); {
+	case len(w.last) > 1:
+		first, last = w.last[0].Median, w.last[len(w.last)-1].Median
+	case len(all) > 1:
+		first, last = all[0].Median, all[len(all)-1].Median
+	default:
+		before, after := w.ends()
+		first, last = results.Median(before), results.Median(after)
 	}
-	first, last := all[0].Median, all[len(all)-1].Median
 	return fmt.Sprintf("no steady state after a warm-up of %s: within the last part of it a request's cost went from %s to %s",
 		w.played, results.FormatNS(first), results.FormatNS(last))
 }

@@ -10,15 +10,21 @@ import (
 	"mslab/results/record"
 )
 
-// simulateWarmup plays stretches of 300 ms of a server whose requests cost what
-// cost says at a time in seconds, with log-normal noise.
+// simulateWarmup plays stretches of 300 ms of a server whose requests cost 0.1 ms
+// by what cost says at a time in seconds, with log-normal noise. One core serves
+// them, so that dear ones are few and fill fewer parts.
 func simulateWarmup(rng *rand.Rand, cost func(at float64) float64) warmth {
 	var w warmth
 	for w.another(300 * time.Millisecond) {
-		parts := make([]float64, warmupParts)
-		for i := range parts {
-			at := w.played.Seconds() + 0.3*float64(i)/warmupParts
-			parts[i] = 1e5 * cost(at) * math.Exp(0.06*rng.NormFloat64())
+		var parts []float64
+		for end, at := w.played.Seconds()+0.3, w.played.Seconds(); at < end; {
+			noise := 0.06
+			took := max(0.3/warmupParts, leastRequests*1e-4*cost(at))
+			if took > 0.3/warmupParts {
+				noise = 0.3 // of a few requests that end together or apart
+			}
+			parts = append(parts, 1e5*cost(at)*math.Exp(noise*rng.NormFloat64()))
+			at += took
 		}
 		w.add(300*time.Millisecond, parts)
 	}
@@ -42,6 +48,7 @@ func TestWarmupEndsInASteadyState(t *testing.T) {
 		{"falls over a second", func(at float64) float64 { return 1 + 2*max(0, 1-at) }, 1.1, 1.6, 0},
 		{"halves slowly", func(at float64) float64 { return 1 + math.Exp(-at/0.4) }, 1, 2, 0},
 		{"rises", func(at float64) float64 { return math.Pow(1.5, at/0.3) }, 3, 3, 1},
+		{"rises until requests are few", func(at float64) float64 { return math.Pow(1.8, at/0.3) }, 2.9, 3, 0.9},
 	}
 	for _, c := range cases {
 		rng := rand.New(rand.NewPCG(5, 6))
