@@ -47,7 +47,7 @@ func LoadTables(r *record.Record) []Table {
 	if r.Counts.Starved > 0 {
 		classes.Notes = append(classes.Notes, fmt.Sprintf("%d clients never got an answer.", r.Counts.Starved))
 	}
-	return []Table{rates, classes}
+	return append([]Table{rates, classes}, machinesTables(r)...)
 }
 
 // strikeLoad strikes out what a record's verdict leaves nothing of: everything

@@ -11,7 +11,7 @@ import (
 )
 
 func newResultsCommand() *cobra.Command {
-	return newGroup("results", "List and show runs", newResultsListCommand(), newResultsShowCommand())
+	return newGroup("results", "List, show and merge what was measured", newResultsListCommand(), newResultsShowCommand(), newResultsMergeCommand())
 }
 
 func newResultsListCommand() *cobra.Command {

@@ -3,6 +3,8 @@ package record
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Finalize fills in what follows from the counts: the schema and the four
@@ -80,6 +82,13 @@ func (r *Record) checkShape() error {
 	for _, s := range r.Series {
 		if s.T < 0 || s.OK < 0 || s.Failed < 0 || s.P50 < 0 || s.P99 < 0 {
 			return fmt.Errorf("second %d of the series has a negative figure", s.T)
+		}
+	}
+	if r.Merged != nil {
+		for _, m := range r.Merged.Machines {
+			if strings.ContainsFunc(m.File, unicode.IsControl) {
+				return fmt.Errorf("the file name %q of a machine holds control characters, which a terminal would obey", m.File)
+			}
 		}
 	}
 	for name, l := range map[string]*Latency{"latency": &r.Latency, "service_latency": r.Service, "first_request_latency": r.FirstWait} {

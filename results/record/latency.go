@@ -116,9 +116,18 @@ func checkRange(encoded string) error {
 func mergeLatency(parts []*Latency) (*Latency, error) {
 	sum := NewHistogram().Export()
 	var total int64
-	kind := parts[0].Kind
+	kind := ""
 	byClass := map[Class][]*Latency{}
 	for _, p := range parts {
+		for c, l := range p.ByClass {
+			byClass[c] = append(byClass[c], l)
+		}
+		if kind == "" {
+			kind = p.Kind
+		}
+		if p.Count == 0 && p.HDR == "" {
+			continue // nothing was measured, which is not always encoded
+		}
 		if p.Kind != kind {
 			return nil, fmt.Errorf("merge latencies: %q and %q times cannot be added up", kind, p.Kind)
 		}
@@ -133,9 +142,6 @@ func mergeLatency(parts []*Latency) (*Latency, error) {
 		// All histograms have the same buckets, or they would not have been read.
 		for i, n := range h.Export().Counts {
 			sum.Counts[i] += n
-		}
-		for c, l := range p.ByClass {
-			byClass[c] = append(byClass[c], l)
 		}
 	}
 	merged := NewLatency(hdrhistogram.Import(sum), kind)

@@ -36,6 +36,7 @@ type Record struct {
 	Environment *Environment `json:"environment,omitempty"`
 	Little      *Little      `json:"littles_law,omitempty"` // nil in records of older versions
 	Verdict     Verdict      `json:"verdict"`
+	Merged      *Merged      `json:"merged,omitempty"` // of several machines' records; nil in that of one
 }
 
 // Tool names the program that measured.
@@ -51,7 +52,7 @@ type Subject struct {
 	Recipe  map[string]string `json:"recipe,omitempty"` // stage -> variant
 	Command []string          `json:"command,omitempty"`
 	URL     string            `json:"url,omitempty"`
-	Request string            `json:"request,omitempty"` // of a foreign subject, in words: "GET /"
+	Request string            `json:"request,omitempty"` // of a foreign subject or of mslab load, in words: "GET /"
 }
 
 // Load is what was offered.
