@@ -26,6 +26,7 @@ const seedMetrics = 3
 type loadOptions struct {
 	plan       loadgen.Plan
 	rate       rateOptions
+	start      startOptions
 	connection string
 	headers    []string
 	bodyFile   string
@@ -83,6 +84,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.Int64Var(&p.RequestsPerClient, "requests-per-client", 0, "stop after this many requests of each client")
 	f.DurationVarP(&p.Duration, "duration", "d", 10*time.Second, "stop after this long")
 	o.rate.addFlags(cmd)
+	o.start.addFlags(cmd)
 	f.StringVar(&o.connection, "connection", string(loadgen.Keep), "keep one connection a client, or open a new one for each request (keep, new)")
 	f.DurationVar(&p.Think, "think", 0, "pause between an answer and the next request")
 	f.DurationVar(&p.Deadline, "deadline", loadgen.DefaultDeadline, "count answers later than this apart; they are not cut off")
@@ -118,7 +120,7 @@ func (o *loadOptions) resolve(cmd *cobra.Command, args []string) error {
 	if cmd.Flags().Changed("requests") || cmd.Flags().Changed("requests-per-client") {
 		p.Duration = 0
 	}
-	if err := o.rate.resolve(cmd, p); err != nil {
+	if err := firstError(o.rate.resolve(cmd, p), o.start.resolve(cmd, time.Now())); err != nil {
 		return err
 	}
 	p.Connection = loadgen.Connection(o.connection)
@@ -244,6 +246,9 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 	}
 	defer out.Abort()
 
+	if err := o.start.wait(ctx, stderr); err != nil {
+		return err
+	}
 	unwatch := watchLoad(stderr, o.progress, &o.plan, o.subject)
 	r, err := loadgen.Run(ctx, o.plan)
 	unwatch()
@@ -252,6 +257,7 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 	}
 	results.JudgeSteady(r)
 	r.Tool, r.Subject = toolVersion(), o.subject
+	r.Subject.Request = requestText(&o.plan)
 	if r.Environment == nil {
 		environment := results.CaptureEnvironment()
 		environment.Pinning, environment.Sandbox = "none", "off"
