@@ -125,7 +125,7 @@ func apart(m *record.Merged) string {
 	if m.UnionS == 0 || m.CommonS >= leastCommon*m.UnionS {
 		return ""
 	}
-	return fmt.Sprintf("by their clocks all %d machines measured together for %s of the %s in which any did, so that the rate is not that of all; start them together with --start-at, for the same --duration, with clocks in step",
+	return fmt.Sprintf("by their clocks the %d machines measured together for %s of the %s in which any did, so that the rate is not that of all; start them together with --start-at, for the same --duration, with clocks in step",
 		len(m.Machines), formatSeconds(m.CommonS), formatSeconds(m.UnionS))
 }
 

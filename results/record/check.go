@@ -3,8 +3,6 @@ package record
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
 )
 
 // Finalize fills in what follows from the counts: the schema and the four
@@ -84,13 +82,6 @@ func (r *Record) checkShape() error {
 			return fmt.Errorf("second %d of the series has a negative figure", s.T)
 		}
 	}
-	if r.Merged != nil {
-		for _, m := range r.Merged.Machines {
-			if strings.ContainsFunc(m.File, unicode.IsControl) {
-				return fmt.Errorf("the file name %q of a machine holds control characters, which a terminal would obey", m.File)
-			}
-		}
-	}
 	for name, l := range map[string]*Latency{"latency": &r.Latency, "service_latency": r.Service, "first_request_latency": r.FirstWait} {
 		if l == nil {
 			continue
@@ -99,7 +90,7 @@ func (r *Record) checkShape() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return nil
+	return r.Merged.check()
 }
 
 // check holds the description of a histogram against the histogram, and those

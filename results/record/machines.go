@@ -7,7 +7,9 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Merged says of which records of several machines, that loaded one server
@@ -21,6 +23,20 @@ type Merged struct {
 	UnionS   float64   `json:"union_s"`
 	CommonS  float64   `json:"common_s"`
 	Machines []Machine `json:"machines"` // in the order of their starts
+}
+
+// check refuses names that a terminal would obey; of one machine there is nothing
+// to check.
+func (m *Merged) check() error {
+	if m == nil {
+		return nil
+	}
+	for _, machine := range m.Machines {
+		if strings.ContainsFunc(machine.File, unicode.IsControl) {
+			return fmt.Errorf("the file name %q of a machine holds control characters, which a terminal would obey", machine.File)
+		}
+	}
+	return nil
 }
 
 // Machine is the part of one machine in a sum.
@@ -119,7 +135,7 @@ const (
 // addable refuses figures that no load has and whose sum would not be one.
 func (p Part) addable(parts int) error {
 	r := p.Record
-	if err := r.Check(); err != nil {
+	if err := errors.Join(r.checkShape(), r.Check()); err != nil {
 		return err
 	}
 	c, limit := r.Counts, math.MaxInt64/int64(parts)
@@ -146,7 +162,7 @@ func (p Part) addable(parts int) error {
 		return fmt.Errorf("it lasted %v s, which no load does", r.Load.DurationS+r.Load.WarmupS)
 	}
 	for _, s := range r.Series {
-		if s.T < 0 || s.T > maxAddedSeconds || s.OK < 0 || s.OK > limit || s.Failed < 0 || s.Failed > limit {
+		if s.T > maxAddedSeconds || s.OK > limit || s.Failed > limit {
 			return fmt.Errorf("second %d of the series has %d ok and %d failed, which no load has", s.T, s.OK, s.Failed)
 		}
 	}
