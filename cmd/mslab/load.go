@@ -32,6 +32,7 @@ type loadOptions struct {
 	bodyFile   string
 	ledgerFile string
 	outFile    string
+	hlog       intervalLog
 	thresholds []string
 	format     string
 	json       bool
@@ -97,6 +98,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.Int64Var(&p.Seed, "seed", 1, "seed of the bodies, and of --arrival poisson")
 	f.StringVar(&o.ledgerFile, "ledger", "", "write a line about each batch to this file, for mslab log verify")
 	f.StringVarP(&o.outFile, "out", "o", "", "write the record to this file")
+	o.hlog.addFlags(f)
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
 	addProgressFlag(cmd, f, &o.progress)
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
@@ -159,6 +161,7 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 	}
 	return firstError(append(bounds,
 		exclusive(cmd, "requests", "requests-per-client", "duration"),
+		o.hlog.check(o.outFile, o.ledgerFile),
 		exclusive(cmd, "body", "metrics"),
 		exclusive(cmd, "json", "format"),
 		checkFormat(&o.format, o.json, results.Formats...),
@@ -245,6 +248,10 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 		}
 	}
 	defer out.Abort()
+	if err := o.hlog.create(&o.plan); err != nil {
+		return err
+	}
+	defer o.hlog.abort()
 
 	if err := o.start.wait(ctx, stderr); err != nil {
 		return err
@@ -263,7 +270,7 @@ func load(ctx context.Context, stdout, stderr io.Writer, o loadOptions) error {
 		environment.Pinning, environment.Sandbox = "none", "off"
 		r.Environment = &environment
 	}
-	if err := errors.Join(printLoad(stdout, o.format, r), keepLoad(r, ledger, out)); err != nil {
+	if err := errors.Join(printLoad(stdout, o.format, r), keepLoad(r, ledger, out), o.hlog.keep(r)); err != nil {
 		return err
 	}
 	return judgeLoad(ctx, stderr, r, o.limits)
