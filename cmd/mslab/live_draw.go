@@ -87,13 +87,18 @@ func bar(fraction float64, columns int) string {
 	if columns -= len(label); columns < 1 {
 		return fit(strings.TrimSpace(label), columns+len(label))
 	}
-	eighths := int(fraction*float64(columns)*8 + 0.5)
+	full := blocks(int(fraction*float64(columns)*8 + 0.5))
+	rest := strings.Repeat("░", max(columns-lipgloss.Width(full), 0))
+	return wellInk.render(full) + faint.render(rest) + label
+}
+
+// blocks draws a length in eighths of a column.
+func blocks(eighths int) string {
 	full := strings.Repeat("█", eighths/8)
 	if part := eighths % 8; part > 0 {
 		full += string([]rune("▏▎▍▌▋▊▉")[part-1])
 	}
-	rest := strings.Repeat("░", max(columns-lipgloss.Width(full), 0))
-	return wellInk.render(full) + faint.render(rest) + label
+	return full
 }
 
 // sample is what a sparkline shows of one glance.

@@ -61,9 +61,13 @@ func (w *window) checkMode(t *testing.T) {
 	}
 }
 
+// printedCourse is what a load prints of its seconds in the end.
+var printedCourse = regexp.MustCompile(`(?m)^ok/s .* max \S+   p99 .* max \S+(   \(\w+ each\))?$`)
+
 // checkGone fails where something of a live view is left.
 func checkGone(t *testing.T, shown string) {
 	t.Helper()
+	shown = printedCourse.ReplaceAllString(shown, "")
 	if left := regexp.MustCompile(drawnLive).FindString(shown); left != "" {
 		t.Errorf("%q is left of the live view:\n%s", left, shown)
 	}
@@ -99,6 +103,9 @@ func TestLiveLoad(t *testing.T) {
 		shown, exit := w.finish(t, from, 20*time.Second)
 		if exit != 0 || !strings.HasPrefix(shown, "phase 7 keepalive at http") || !strings.Contains(shown, "verdict: valid") {
 			t.Errorf("exit %d, and below the command:\n%s", exit, shown)
+		}
+		if !printedCourse.MatchString(shown) || !strings.Contains(shown, "≤ ") {
+			t.Errorf("no histogram and seconds below the command:\n%s", shown)
 		}
 		checkGone(t, shown)
 	})

@@ -24,10 +24,13 @@ func printLoad(w io.Writer, format string, r *record.Record) error {
 	}
 	tables[0].Title = loadTitle(r)
 	tables[1].Title = latencyTitle(r.Latency.Kind)
-	if err := results.Render(w, format, tables); err != nil {
+	var above strings.Builder
+	if err := results.Render(&above, format, tables); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, loadText(r))
+	below := loadText(r)
+	room := screenRows(w) - 1 - strings.Count(above.String()+below, "\n") // a line for the prompt
+	_, err := io.WriteString(w, above.String()+loadChart(r, room)+below)
 	return err
 }
 
