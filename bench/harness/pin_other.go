@@ -1,0 +1,11 @@
+//go:build !linux
+
+package harness
+
+import "os/exec"
+
+// Pins says whether StartPinned gives client and server a core each.
+func Pins() bool { return false }
+
+// StartPinned starts a process on any core.
+func StartPinned(process *exec.Cmd, _ int) error { return process.Start() }
