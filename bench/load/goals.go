@@ -144,13 +144,27 @@ func (m *measurement) goals() results.Table {
 	return t
 }
 
-// conditionsLine says how busy the machine was. The bench itself keeps up to two
-// cores busy, which is in the load at the end.
+// conditionsLine says how busy the machine was, without the bench's own plays and
+// while they lasted.
 func (m *measurement) conditionsLine() string {
 	pinned := "client on core 0, server on core 1"
 	if !harness.Pins() {
 		pinned = "nothing is pinned: there are no two cores for this process"
 	}
-	return fmt.Sprintf("%s; load average %.2f before and %.2f after (the bench itself makes up to 2), socket round %s before and %s after",
-		pinned, m.begun.load, m.ended.load, results.FormatNS(m.begun.calibration), results.FormatNS(m.ended.calibration))
+	var others []float64
+	for _, kinds := range m.readings {
+		for _, tools := range kinds {
+			for _, r := range tools {
+				if r != nil {
+					others = append(others, r.others)
+				}
+			}
+		}
+	}
+	busy := ""
+	if len(others) > 0 {
+		busy = fmt.Sprintf("; what is neither client nor server kept %.2f cores busy during a play (median; at most %.2f)", results.Median(others), slices.Max(others))
+	}
+	return fmt.Sprintf("%s; load average %.2f before the first play%s; socket round %s before and %s after",
+		pinned, m.begun.load, busy, results.FormatNS(m.begun.calibration), results.FormatNS(m.ended.calibration))
 }

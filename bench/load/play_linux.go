@@ -49,7 +49,7 @@ func (b *bench) playRound(ctx context.Context, m *measurement, round int) error 
 			}
 			m.set(k, t, round, r)
 			fmt.Fprintf(&line, " %s %.0fk", b.tools[t].name, r.rps()/1000)
-			if r.problem != "" {
+			if !good(&r) {
 				line.WriteString("!")
 			}
 		}
@@ -78,6 +78,7 @@ func (b *bench) play(ctx context.Context, k kind, t tool, name string) (r readin
 		}
 	}()
 	s.url = server.url + b.request.path
+	began, busy := time.Now(), busySeconds()
 	before, err := scenarios.ReadCPU(server.process.Process.Pid)
 	if err != nil {
 		return r, err
@@ -90,6 +91,7 @@ func (b *bench) play(ctx context.Context, k kind, t tool, name string) (r readin
 	if err != nil {
 		return r, err
 	}
+	busy, took := busySeconds()-busy, time.Since(began).Seconds()
 	counted, err := server.stop()
 	server = nil
 	if err != nil {
@@ -105,10 +107,11 @@ func (b *bench) play(ctx context.Context, k kind, t tool, name string) (r readin
 	if toolErr == nil {
 		r.said, toolErr = t.read(ctx, t.program, s, command.stdout.String())
 	}
-	if command.process.ProcessState != nil && r.requests > 0 {
-		state := command.process.ProcessState
-		r.client = float64((state.UserTime() + state.SystemTime()).Nanoseconds()) / float64(r.requests)
+	if state := command.process.ProcessState; state != nil && r.requests > 0 {
+		client := state.UserTime() + state.SystemTime()
+		r.client = float64(client.Nanoseconds()) / float64(r.requests)
 		r.server = float64((after - before).Nanoseconds()) / float64(r.requests)
+		r.others = max(0, busy-client.Seconds()-(after-before).Seconds()) / took
 	}
 	r.judge(toolErr, b.connections)
 	return r, nil
@@ -223,6 +226,21 @@ func (s *server) stop() (counted, error) {
 		c, err = readCount(printed)
 	}
 	return c, err
+}
+
+// busySeconds is how long all cores together have not been idle, in ticks of
+// 10 ms; 0 where the machine does not say. Time that a hypervisor took is in it.
+func busySeconds() float64 {
+	proc, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0
+	}
+	stat, err := proc.Stat()
+	if err != nil {
+		return 0
+	}
+	c := stat.CPUTotal
+	return c.User + c.Nice + c.System + c.IRQ + c.SoftIRQ + c.Steal
 }
 
 // conditions tell how busy the machine is: the load average of the last minute,

@@ -25,6 +25,7 @@ type reading struct {
 	span     float64 // s from the first of them to the last, by the server; 0 where it does not say
 	client   float64 // ns of the tool's CPU for each, its start and end included
 	server   float64 // ns of the server's CPU for each
+	others   float64 // cores that neither of them kept busy, on average
 	said     said
 	problem  string // why the play is left out of the figures; "" where it is not
 }
@@ -94,8 +95,15 @@ func newMeasurement(b *bench) *measurement {
 
 func (m *measurement) set(kind, tool, round int, r reading) { m.readings[kind][tool][round] = &r }
 
+// othersLimit is how many cores others may keep busy during a play that counts.
+// Client and server have a core each, so that a build beside them halves a rate.
+const othersLimit = 0.1
+
+// disturbed says whether the machine was not the play's alone.
+func (r reading) disturbed() bool { return r.others > othersLimit }
+
 // good says whether a round's reading is there and counts.
-func good(r *reading) bool { return r != nil && r.problem == "" }
+func good(r *reading) bool { return r != nil && r.problem == "" && !r.disturbed() }
 
 // figures are what pick takes from the readings that count.
 func (m *measurement) figures(kind, tool int, pick func(reading) float64) []float64 {
@@ -153,7 +161,8 @@ func (m *measurement) rates(kind int) results.Table {
 		t.Rows = append(t.Rows, slices.Concat([]results.Cell{results.TextCell(tool.label()), results.FigureCell(float64(len(values)), whole)},
 			spread(values, whole), m.against(kind, i, rpsOf)))
 	}
-	t.Notes = []string{"requests as the server counted them, over the time that the tool says it played; medians and ranges of n plays"}
+	t.Notes = []string{"requests as the server counted them, over the time that the tool says it played; medians and ranges of the n plays that count",
+		fmt.Sprintf("a play counts when the tool's count is the server's, it tells of no error, and others kept at most %.1f cores busy", othersLimit)}
 	t.Notes = append(t.Notes, m.problems(kind)...)
 	return t
 }
@@ -196,8 +205,12 @@ func (m *measurement) against(kind, tool int, pick func(reading) float64) []resu
 func (m *measurement) problems(kind int) (lines []string) {
 	for i, tool := range m.tools {
 		for round, r := range m.readings[kind][i] {
-			if r != nil && r.problem != "" {
+			switch {
+			case r == nil:
+			case r.problem != "":
 				lines = append(lines, fmt.Sprintf("left out: %s in round %d: %s", tool.name, round+1, r.problem))
+			case r.disturbed():
+				lines = append(lines, fmt.Sprintf("left out: %s in round %d: others kept %.2f cores busy", tool.name, round+1, r.others))
 			}
 		}
 	}

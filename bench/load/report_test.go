@@ -169,18 +169,29 @@ func TestAPlayThatDoesNotCountIsSaid(t *testing.T) {
 	if r := m.ratio(0, 1, rpsOf); r.Pairs != 9 || math.Abs(r.Mean-1.3) > 1e-6 {
 		t.Errorf("ratio %+v, want 1.3 of 9 rounds", r)
 	}
+	busy := *m.readings[0][1][6]
+	busy.others = 0.4
+	m.set(0, 1, 6, busy)
+	if r := m.ratio(0, 1, rpsOf); r.Pairs != 8 {
+		t.Errorf("%d rounds count, want 8: one had others on the machine", r.Pairs)
+	}
 	var b bytes.Buffer
 	if err := m.render(&b, "table"); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(strings.Fields(b.String()), " ")
-	for _, want := range []string{"left out: wrk in round 5: it says that 7 requests failed", "hey is left out: it is not on PATH", "wrk 9 ", "not measured", "20 of 20"} {
+	for _, want := range []string{"left out: wrk in round 5: it says that 7 requests failed", "left out: wrk in round 7: others kept 0.40 cores busy", "hey is left out: it is not on PATH", "wrk 8 ", "not measured", "20 of 20"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, &b)
 		}
 	}
 	if m.missed() {
 		t.Error("another tool's errors are a miss of ours")
+	}
+	calm := *m.readings[1][0][1]
+	calm.others = 1
+	if m.set(1, 0, 1, calm); m.missed() {
+		t.Error("a busy machine is a miss of ours")
 	}
 	mine := *m.readings[1][0][2]
 	mine.problem = "it miscounts"
