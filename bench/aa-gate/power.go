@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mslab/bench/harness"
 	"mslab/results"
 )
 
@@ -104,7 +105,7 @@ func serveMany(ctx context.Context, mslab, work string, gogc int, o options) (cp
 	if err != nil {
 		return 0, err
 	}
-	if err := startOn(server, 1); err != nil {
+	if err := harness.StartPinned(server, harness.ServerCore); err != nil {
 		return 0, fmt.Errorf("start the server: %w", err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -127,7 +128,7 @@ func loadMany(ctx context.Context, mslab, line string, o options) error {
 				"--connection", o.connection, "--requests", strconv.Itoa(o.requests))
 			var said strings.Builder
 			load.Stderr = &said
-			if err := startOn(load, 0); err != nil {
+			if err := harness.StartPinned(load, harness.ClientCore); err != nil {
 				return fmt.Errorf("load: %w", err)
 			}
 			if err := load.Wait(); err != nil {

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"mslab/bench/harness"
 )
 
 type options struct {
@@ -95,8 +97,8 @@ type programs struct {
 }
 
 func build(ctx context.Context, stderr io.Writer, folder string) (*programs, error) {
-	p := &programs{twin: filepath.Join(folder, "twin"), mslab: filepath.Join(folder, "mslab"), folder: folder}
-	root, err := moduleRoot()
+	p := &programs{twin: filepath.Join(folder, "twin"), folder: folder}
+	root, err := harness.ModuleRoot()
 	if err != nil {
 		return nil, err
 	}
@@ -108,34 +110,11 @@ func build(ctx context.Context, stderr io.Writer, folder string) (*programs, err
 	if cc == "" {
 		cc = "cc"
 	}
-	fmt.Fprintln(stderr, "building the C twins and mslab")
+	fmt.Fprintln(stderr, "building the C twins")
 	compile := exec.CommandContext(ctx, cc, append([]string{"-O2", "-pthread", "-o", p.twin}, sources...)...)
 	if out, err := compile.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("compile the twins with %s: %w; it needs a C compiler\n%s", cc, err, out)
 	}
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", p.mslab, "./cmd/mslab")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
-	command.Dir = root
-	if out, err := command.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build mslab: %w\n%s", err, out)
-	}
-	return p, nil
-}
-
-// moduleRoot is the nearest folder upwards with a go.mod.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", fmt.Errorf("find the module: no go.mod here or above; run this in the module's folder")
-		}
-		dir = parent
-	}
+	p.mslab, err = harness.BuildMslab(ctx, stderr, folder)
+	return p, err
 }

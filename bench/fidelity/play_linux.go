@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,11 +19,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mslab/bench/harness"
 	"mslab/results/record"
 )
 
 const (
-	clientCore, serverCore = 0, 1
 	// settle is what a server gets after a slice to write what it has taken in.
 	settle = 50 * time.Millisecond
 	warmup = 300 * time.Millisecond
@@ -93,7 +92,7 @@ func (p *programs) start(ctx context.Context, subject subject, folder string) (*
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
-	if err := startPinned(s.process, serverCore); err != nil {
+	if err := harness.StartPinned(s.process, harness.ServerCore); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
 	found := make(chan string, 1)
@@ -143,7 +142,7 @@ func (p *programs) slice(ctx context.Context, o options, s *server, length time.
 		"--duration", length.String(), "--connection", "new", "--metrics", "3", "--out", out)
 	var said strings.Builder
 	load.Stderr = &said
-	if err := startPinned(load, clientCore); err != nil {
+	if err := harness.StartPinned(load, harness.ClientCore); err != nil {
 		return reading{}, fmt.Errorf("start the load: %w", err)
 	}
 	if err := load.Wait(); err != nil {
@@ -166,26 +165,6 @@ func (p *programs) slice(ctx context.Context, o options, s *server, length time.
 		return reading{}, fmt.Errorf("load on %s: %d of %d requests failed: %v", s.name, r.Counts.Failed, r.Counts.Sent, r.Counts.ByClass)
 	}
 	return reading{cpu: float64((after - before).Nanoseconds()) / float64(r.Counts.OK), rps: r.RPS.OK}, nil
-}
-
-// startPinned starts a process on one core where the machine has enough. A
-// child inherits the affinity of the thread that makes it.
-func startPinned(process *exec.Cmd, core int) error {
-	if runtime.NumCPU() <= serverCore {
-		return process.Start()
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var all, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		return fmt.Errorf("read the affinity: %w", err)
-	}
-	one.Set(core)
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		return fmt.Errorf("pin to core %d: %w", core, err)
-	}
-	defer func() { _ = unix.SchedSetaffinity(0, &all) }()
-	return process.Start()
 }
 
 // cpuTime reads a process' CPU clock: user and system time of all its threads,

@@ -9,16 +9,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
+
+	"mslab/bench/harness"
 )
 
 type options struct {
@@ -68,7 +67,7 @@ func compare(ctx context.Context, stdout, stderr io.Writer, o options) error {
 		return fmt.Errorf("make a folder for the built program: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	mslab, err := build(ctx, stderr, folder)
+	mslab, err := harness.BuildMslab(ctx, stderr, folder)
 	if err != nil {
 		return err
 	}
@@ -89,38 +88,4 @@ func compare(ctx context.Context, stdout, stderr io.Writer, o options) error {
 		}
 	}
 	return m.render(stdout, o)
-}
-
-func build(ctx context.Context, stderr io.Writer, folder string) (string, error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintln(stderr, "building mslab")
-	mslab := filepath.Join(folder, "mslab")
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", mslab, "./cmd/mslab")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
-	command.Dir = root
-	if out, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build mslab: %w\n%s", err, out)
-	}
-	return mslab, nil
-}
-
-// moduleRoot is the nearest folder upwards with a go.mod.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("find the module: no go.mod here or above; run this in the module's folder")
-		}
-		dir = parent
-	}
 }

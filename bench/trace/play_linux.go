@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mslab/bench/harness"
 	"mslab/profile"
 	"mslab/scenarios"
 )
@@ -44,7 +45,7 @@ func playBlock(ctx context.Context, o options, mslab string, tools []tool, m *me
 				return err
 			}
 			defer admin.Close()
-			for _, n := range orderOf(len(tools), block) {
+			for _, n := range harness.Order(len(tools), block) {
 				p, err := pairOf(block, tools[n], func(t tool) (reading, error) { return phaseUnder(ctx, o, t, s.PID, admin) })
 				if err != nil {
 					return fmt.Errorf("phase %s under %s: %w", subject.Phase, tools[n].name, err)
@@ -57,7 +58,7 @@ func playBlock(ctx context.Context, o options, mslab string, tools []tool, m *me
 			return err
 		}
 	}
-	for _, n := range orderOf(len(tools), block) {
+	for _, n := range harness.Order(len(tools), block) {
 		p, err := pairOf(block, tools[n], func(t tool) (reading, error) {
 			ns, err := loopUnder(ctx, o, t)
 			return reading{cost: ns}, err

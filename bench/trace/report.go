@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"strconv"
 
 	"mslab/results"
@@ -21,17 +20,6 @@ const goal = 1.12
 type reading struct {
 	cost float64 // ns: the server's CPU per request, or the time of a write
 	rate float64 // requests/s; 0 for the loop
-}
-
-// orderOf draws an order for every two blocks; the second plays it backwards.
-func orderOf(n, block int) []int {
-	order := rand.New(rand.NewPCG(uint64(block/2), 0x74726163)).Perm(n)
-	if block%2 == 1 {
-		for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
-			order[i], order[j] = order[j], order[i]
-		}
-	}
-	return order
 }
 
 // table is one of the report's: a phase, or the loop of writes.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,22 +65,6 @@ func TestReport(t *testing.T) {
 	}
 	if err := newMeasurement(synthetic(1).tools, nil).render(&b, o); err == nil {
 		t.Error("draws a report of nothing")
-	}
-}
-
-// TestOrdersAreBalanced wants each tool once in each block, and every other
-// block to be the one before it, backwards.
-func TestOrdersAreBalanced(t *testing.T) {
-	for block := 0; block < 8; block += 2 {
-		there, back := orderOf(5, block), orderOf(5, block+1)
-		slices.Reverse(back)
-		if !slices.Equal(there, back) {
-			t.Errorf("blocks %d and %d: %v and, backwards, %v", block, block+1, there, back)
-		}
-		slices.Sort(there)
-		if !slices.Equal(there, []int{0, 1, 2, 3, 4}) {
-			t.Errorf("block %d plays %v", block, there)
-		}
 	}
 }
 
