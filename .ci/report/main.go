@@ -1,12 +1,13 @@
 // Command report reads the events of `go test -json` and prints what a reader
 // needs: the output of what failed, each skipped test with its reason, a line a
-// package, and a closing count. It fails when a test or a build failed, when no
+// package, the tests that took longest, and a closing count. It fails when a test or a build failed, when no
 // test ran, and, given -allowed-skips, when a test skipped that the list does
 // not name.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -103,8 +105,21 @@ type report struct {
 	output         map[key]*strings.Builder
 	passed, failed int
 	skips          []skip
+	times          []took
 	broken         bool // a package or a build failed
 }
+
+// took is how long a test ran, in seconds; a parallel one's pauses are not in it.
+type took struct {
+	test    key
+	seconds float64
+}
+
+// slowest is how many of the longest tests are named, and which are not worth it.
+const (
+	slowest = 20
+	swift   = 5.0 // seconds
+)
 
 func newReport(out io.Writer) *report {
 	return &report{out: out, output: map[key]*strings.Builder{}}
@@ -162,6 +177,9 @@ func (r *report) end(k key, e event) {
 		r.endPackage(k, e, text)
 	case e.Action == "pass":
 		r.passed++
+		if e.Elapsed >= swift && !strings.Contains(k.test, "/") {
+			r.times = append(r.times, took{k, e.Elapsed})
+		}
 	case e.Action == "fail":
 		r.failed++
 		fmt.Fprintf(r.out, "FAILED %s\n%s", k, text)
@@ -214,7 +232,16 @@ func reason(text string) string {
 	return strings.Join(words, " ")
 }
 
+// printSlowest says where the time went, of tests that are no part of another.
+func (r *report) printSlowest() {
+	slices.SortStableFunc(r.times, func(a, b took) int { return cmp.Compare(b.seconds, a.seconds) })
+	for _, t := range r.times[:min(len(r.times), slowest)] {
+		fmt.Fprintf(r.out, "took %.0f s: %s\n", t.seconds, t.test)
+	}
+}
+
 func (r *report) close(strict bool, allowed []*regexp.Regexp) error {
+	r.printSlowest()
 	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped\n", r.passed, r.failed, len(r.skips))
 	if r.failed > 0 || r.broken {
 		return errors.New("tests failed")

@@ -45,6 +45,10 @@ func TestReport(t *testing.T) {
 		{"build failure", passing + `{"Action":"build-output","ImportPath":"q","Output":"q.go:1: syntax error\n"}
 {"Action":"build-fail","ImportPath":"q"}
 `, "", 1, "syntax error"},
+		{"slowest first", passing + `{"Action":"pass","Package":"p","Test":"TestC","Elapsed":6}
+{"Action":"pass","Package":"p","Test":"TestD/part","Elapsed":60}
+{"Action":"pass","Package":"p","Test":"TestD","Elapsed":61.4}
+`, "", 0, "took 61 s: p.TestD\ntook 6 s: p.TestC\n4 passed"},
 		{"missing list", passing, "-allowed-skips=/nonexistent", 2, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
