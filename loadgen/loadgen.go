@@ -30,12 +30,16 @@ type Plan struct {
 	RequestsPerClient int64
 	Duration          time.Duration
 
-	Connection Connection    // default Keep
-	Think      time.Duration // pause between an answer and the next request, kept to 0.2 ms
-	Deadline   time.Duration // only classifies; default 250 ms
-	Timeout    time.Duration // ends a request; default 5 s
-	Warmup     time.Duration // load before the measured time, counted apart
-	Seed       int64
+	Connection Connection // default Keep
+	// RequestsPerConnection, where not 0, is after how many requests a kept
+	// connection ends: the last one asks the server to close it.
+	RequestsPerConnection int
+	Think                 time.Duration // pause between an answer and the next request, kept to 0.2 ms
+	ThinkDistribution     Distribution  // of Think, which is the mean; default ConstantThink
+	Deadline              time.Duration // only classifies; default 250 ms
+	Timeout               time.Duration // ends a request; default 5 s
+	Warmup                time.Duration // load before the measured time, counted apart
+	Seed                  int64
 
 	// SpreadSources makes new connections to 127.0.0.0/8 come from many
 	// loopback addresses, so that ports do not run out.
@@ -73,6 +77,14 @@ type Plan struct {
 	// that has ended, one at a time and in that order. The load waits for it.
 	Ended func(record.Request)
 }
+
+// Distribution says how a client's pauses vary.
+type Distribution string
+
+const (
+	ConstantThink    Distribution = "constant"
+	ExponentialThink Distribution = "exponential" // independent of each other, and at most 37 times the mean
+)
 
 // Connection says how long a client keeps its connection.
 type Connection string

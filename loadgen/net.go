@@ -28,6 +28,7 @@ type netEngine struct {
 	before   usage
 	out      outcome
 	clients  []netClient
+	thinker  thinker
 	over     context.CancelFunc // ends the pauses, once no request is left
 	paused   context.Context
 	open     *netOpen // nil in a closed loop
@@ -46,6 +47,7 @@ type netClient struct {
 	tally    *tally
 	written  bool
 	kept     bool // the request went out on a kept connection
+	carried  int  // requests that the connection has taken
 	answer   response
 	batch    [correlationSize]byte
 	buf      []byte
@@ -56,7 +58,7 @@ type netClient struct {
 
 // driveNet runs the load on goroutines.
 func driveNet(ctx context.Context, s *session) (*outcome, error) {
-	e := &netEngine{session: s, ctx: ctx, left: -1, clients: make([]netClient, s.plan.MaxConnections)}
+	e := &netEngine{session: s, ctx: ctx, left: -1, clients: make([]netClient, s.plan.MaxConnections), thinker: newThinker(&s.plan)}
 	e.paused, e.over = context.WithCancel(ctx)
 	defer e.over()
 	if s.plan.Requests > 0 {
@@ -241,7 +243,7 @@ func (e *netEngine) drive(c *netClient) {
 			return // interrupted: the request stays in flight
 		}
 		e.end(c, class)
-		pause := e.plan.Think
+		pause := e.think()
 		if class == record.ConnectRefused || class == record.NoLocalPort {
 			pause = max(pause, refusedPause)
 		}
@@ -249,6 +251,12 @@ func (e *netEngine) drive(c *netClient) {
 			return
 		}
 	}
+}
+
+func (e *netEngine) think() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.thinker.next()
 }
 
 // pause returns false where there is nothing left to pause for.
@@ -311,7 +319,6 @@ func (e *netEngine) end(c *netClient, class record.Class) {
 // exchange sends the request and reads its answer; ok is false where the run
 // was interrupted meanwhile.
 func (e *netEngine) exchange(c *netClient) (class record.Class, ok bool) {
-	request := e.scripts[c.id].take(c.batch[:])
 	deadline := e.base.Add(time.Duration(c.start) + e.plan.Timeout)
 	if c.conn != nil && c.dead() {
 		c.disconnect()
@@ -321,6 +328,9 @@ func (e *netEngine) exchange(c *netClient) (class record.Class, ok bool) {
 			return class, e.ctx.Err() == nil
 		}
 	}
+	last := e.plan.lastOn(c.carried)
+	c.carried++
+	request := e.scripts[c.id].take(c.batch[:], last)
 	_ = c.conn.SetDeadline(deadline)
 	conn := c.conn
 	unhook := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -332,7 +342,7 @@ func (e *netEngine) exchange(c *netClient) (class record.Class, ok bool) {
 	if e.ctx.Err() != nil && !class.Answered() {
 		return "", false
 	}
-	if !class.Answered() || c.answer.close || n < len(request) || e.plan.Connection == New {
+	if !class.Answered() || c.answer.close || n < len(request) || last {
 		c.disconnect()
 	}
 	return class, true
@@ -406,7 +416,7 @@ func (e *netEngine) connect(c *netClient, deadline time.Time) record.Class {
 		}
 		conn = t
 	}
-	c.conn = conn
+	c.conn, c.carried = conn, 0
 	e.mu.Lock()
 	c.tally.connects++
 	e.mu.Unlock()

@@ -70,6 +70,12 @@ func (p *Plan) validateBounds() error {
 	if bounds != 1 {
 		return errors.New("check the load: give exactly one of requests, requests per client and duration")
 	}
+	switch {
+	case p.RequestsPerConnection < 0:
+		return fmt.Errorf("check the load: requests per connection must not be negative, they are %d", p.RequestsPerConnection)
+	case p.RequestsPerConnection > 0 && p.Connection == New:
+		return errors.New("check the load: new connections carry one request each; leave out requests per connection")
+	}
 	switch p.Connection {
 	case "", Keep, New:
 		return nil
@@ -85,6 +91,15 @@ func (p *Plan) validateTimes() error {
 		if t.d < 0 {
 			return fmt.Errorf("check the load: the %s must not be negative, it is %v", t.name, t.d)
 		}
+	}
+	switch p.ThinkDistribution {
+	case "", ConstantThink:
+	case ExponentialThink:
+		if p.Think == 0 {
+			return errors.New("check the load: an exponential think time wants its mean, a think time above 0")
+		}
+	default:
+		return fmt.Errorf("check the load: unknown distribution %q of the think time, want %q or %q", p.ThinkDistribution, ConstantThink, ExponentialThink)
 	}
 	if p.Timeout > record.Longest {
 		return fmt.Errorf("check the load: the timeout %v is longer than what is recorded, %v", p.Timeout, record.Longest)
@@ -118,6 +133,12 @@ func (p *Plan) validateRequest() error {
 	return nil
 }
 
+// lastOn tells whether a request is the last one of a connection that has carried
+// so many before it.
+func (p *Plan) lastOn(before int) bool {
+	return p.Connection == New || p.RequestsPerConnection > 0 && before+1 >= p.RequestsPerConnection
+}
+
 // ownsHeader lists the fields that the accounting depends on.
 func (p *Plan) ownsHeader(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
@@ -145,6 +166,9 @@ func (p Plan) withDefaults() Plan {
 	}
 	if p.Connection == "" {
 		p.Connection = Keep
+	}
+	if p.ThinkDistribution == "" {
+		p.ThinkDistribution = ConstantThink
 	}
 	if p.Deadline == 0 {
 		p.Deadline = DefaultDeadline

@@ -41,7 +41,12 @@ func (w *worker) launch(id int, c *client) {
 	if w.ledger != nil {
 		copy(c.batch[:], w.ids.next())
 	}
-	c.request, c.written, c.broken = w.scripts[id].take(c.batch[:]), 0, false
+	if c.fd < 0 {
+		c.carried = 0
+	}
+	c.last = w.plan.lastOn(c.carried)
+	c.carried++
+	c.request, c.written, c.broken = w.scripts[id].take(c.batch[:], c.last), 0, false
 	c.answer.reset()
 	if !w.expiry.has(id) {
 		w.expiry.set(id, c.expire)
@@ -181,6 +186,7 @@ func (w *worker) sendFailed(id int, c *client, errno unix.Errno) {
 		// request has gone out.
 		c.reused = false
 		w.disconnect(c)
+		c.carried = 1
 		w.open(id, c)
 	case errno == unix.EPIPE:
 		// The server closed first. An answer that it sent before is worth more
@@ -295,7 +301,7 @@ func (w *worker) complete(id int, c *client, surplus bool) {
 		class = record.Malformed // see feed
 	}
 	w.end(c, class, now)
-	c.resume = now + int64(w.plan.Think)
+	c.resume = now + int64(w.thinker.next())
 	announced := c.answer.close && !c.hup
 	last := !w.mayStart(c)
 	switch {
@@ -308,7 +314,7 @@ func (w *worker) complete(id int, c *client, surplus bool) {
 		w.pace.set(id, now+int64(closeWait))
 		w.idleEvent(id, c)
 		return
-	case c.answer.close || w.plan.Connection == New || !sent || surplus:
+	case c.answer.close || c.last || !sent || surplus:
 		w.disconnect(c)
 	case c.hup:
 		w.disconnect(c) // closed behind a kept answer: nothing is lost, reopen
@@ -320,7 +326,7 @@ func (w *worker) complete(id int, c *client, surplus bool) {
 func (w *worker) fail(id int, c *client, class record.Class, now int64) {
 	w.clock = now
 	w.end(c, class, now)
-	c.resume = now + int64(w.plan.Think)
+	c.resume = now + int64(w.thinker.next())
 	if class == record.ConnectRefused || class == record.NoLocalPort {
 		c.resume = max(c.resume, now+int64(refusedPause))
 	}

@@ -36,6 +36,8 @@ type client struct {
 	hup        bool  // the peer has closed its side
 	writable   bool  // EPOLLOUT is registered
 	reused     bool  // the request went out on a kept connection
+	carried    int   // requests that the connection has taken
+	last       bool  // the request in flight is the connection's last
 	broken     bool  // a write met EPIPE: only an answer already sent can follow
 	queued     bool  // in the ready list
 
@@ -82,6 +84,7 @@ type worker struct {
 	thread      threadClock // when the measured time began
 	measuredCPU bool
 	before      usage
+	thinker     thinker
 	loop        *openLoop // nil in a closed loop
 	out         outcome
 }
@@ -142,7 +145,7 @@ func newWorker(s *session, p *poller) *worker {
 		clients: make([]client, n), ready: make([]int, 0, n),
 		pace: newTimers(n + extraTimers), expiry: newTimers(n),
 		buf: make([]byte, 64<<10), live: n, left: -1,
-		lag: record.NewHistogram(),
+		lag: record.NewHistogram(), thinker: newThinker(&s.plan),
 	}
 	if s.plan.Requests > 0 {
 		w.left = s.plan.Requests

@@ -22,20 +22,26 @@ const (
 // its correlation ID is written into it before it goes out.
 type script struct {
 	requests [][]byte
-	idAt     []int // where the correlation ID stands; nil without a ledger
+	last     [][]byte // the same, asking for the connection's end; nil where none ends
+	idAt     []int    // where the correlation ID stands, in both; nil without a ledger
 	next     int
 }
 
-// take returns the next request with id in its place.
-func (s *script) take(id []byte) []byte {
+// take returns the next request with id in its place; last asks for the end of the
+// connection.
+func (s *script) take(id []byte, last bool) []byte {
 	i := s.next
 	if s.next++; s.next == len(s.requests) {
 		s.next = 0
 	}
-	if s.idAt != nil {
-		copy(s.requests[i][s.idAt[i]:], id)
+	request := s.requests[i]
+	if last && s.last != nil {
+		request = s.last[i]
 	}
-	return s.requests[i]
+	if s.idAt != nil {
+		copy(request[s.idAt[i]:], id)
+	}
+	return request
 }
 
 // newScripts prebuilds the requests of all connections: one a client, and in an
@@ -45,7 +51,8 @@ func newScripts(p Plan, t target) []script {
 	scripts := make([]script, p.MaxConnections)
 	generated := p.Body == nil && p.Metrics > 0
 	if !generated && p.Metrics == 0 {
-		shared := script{requests: [][]byte{appendRequest(nil, p, t, 0, p.Body)}}
+		var shared script
+		shared.add(p, t, 0, p.Body)
 		for c := range scripts {
 			scripts[c] = shared
 		}
@@ -53,21 +60,27 @@ func newScripts(p Plan, t target) []script {
 	}
 	for c := range scripts {
 		if !generated {
-			scripts[c].add(appendRequest(nil, p, t, c, p.Body), p)
+			scripts[c].add(p, t, c, p.Body)
 			continue
 		}
 		rng := bodyRand(p.Seed, c)
 		body := appendBody(nil, rng, p.Metrics)
 		for range min(max(bodyMemory/(len(body)*len(scripts)), 1), bodiesPerClient) {
-			scripts[c].add(appendRequest(nil, p, t, c, body), p)
+			scripts[c].add(p, t, c, body)
 			body = appendBody(body[:0], rng, p.Metrics)
 		}
 	}
 	return scripts
 }
 
-func (s *script) add(request []byte, p Plan) {
+// add builds one request more. Where connections end it is there twice; the field
+// that ends them stands behind the correlation ID.
+func (s *script) add(p Plan, t target, client int, body []byte) {
+	request := appendRequest(nil, p, t, client, body, p.lastOn(0))
 	s.requests = append(s.requests, request)
+	if p.RequestsPerConnection > 1 {
+		s.last = append(s.last, appendRequest(nil, p, t, client, body, true))
+	}
 	if p.Ledger != nil {
 		s.idAt = append(s.idAt, bytes.Index(request, []byte(correlationField))+len(correlationField))
 	}
@@ -76,8 +89,9 @@ func (s *script) add(request []byte, p Plan) {
 const correlationField = "X-Correlation-ID: "
 
 // appendRequest builds a whole request. The plan's own fields replace the
-// generator's Host, Content-Type and Authorization.
-func appendRequest(dst []byte, p Plan, t target, client int, body []byte) []byte {
+// generator's Host, Content-Type and Authorization. last asks for the end of the
+// connection.
+func appendRequest(dst []byte, p Plan, t target, client int, body []byte, last bool) []byte {
 	field := func(name, value string) {
 		dst = append(dst, name...)
 		dst = append(dst, ": "...)
@@ -114,7 +128,7 @@ func appendRequest(dst []byte, p Plan, t target, client int, body []byte) []byte
 			field(name, value)
 		}
 	}
-	if p.Connection == New {
+	if last {
 		field("Connection", "close")
 	}
 	if len(body) > 0 || p.Method == http.MethodPost || p.Method == http.MethodPut || p.Method == http.MethodPatch {

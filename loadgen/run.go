@@ -184,7 +184,7 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 		Load: record.Load{
 			Clients: p.Clients, Arrival: "closed", Connection: string(p.Connection),
 			Requests: p.Requests, RequestsPerClient: p.RequestsPerClient,
-			WarmupS: p.Warmup.Seconds(), ThinkNS: int64(p.Think),
+			WarmupS: p.Warmup.Seconds(), ThinkNS: int64(p.Think), RequestsPerConnection: p.RequestsPerConnection,
 			DeadlineNS: int64(p.Deadline), TimeoutNS: int64(p.Timeout),
 			Metrics: p.Metrics, Seed: p.Seed, SourceAddresses: out.sources,
 		},
@@ -195,6 +195,9 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 		},
 		Latency: t.latency(),
 		Client:  record.Client{GCPauses: out.usage.gcs, SchedLagP99: out.lagP99},
+	}
+	if p.ThinkDistribution != ConstantThink {
+		r.Load.ThinkDistribution = string(p.ThinkDistribution)
 	}
 	r.Series = t.series
 	if t.second.OK+t.second.Failed > 0 {

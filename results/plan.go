@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"mslab/results/record"
@@ -177,7 +178,9 @@ type loadKey struct {
 	connection        string
 	requests          int64
 	requestsPerClient int64
+	perConnection     int
 	thinkNS           int64
+	thinkDistribution string
 	metrics           int
 	rates             string
 }
@@ -185,7 +188,8 @@ type loadKey struct {
 // keyOf fills in the generator's defaults, so that a plan that leaves them out
 // finds the records that name them.
 func keyOf(l record.Load) loadKey {
-	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient, l.ThinkNS, l.Metrics, ratesText(l)}
+	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient,
+		l.RequestsPerConnection, l.ThinkNS, l.ThinkDistribution, l.Metrics, ratesText(l)}
 }
 
 // Under says whether a trial of an arm was played under the load of an index.
@@ -220,6 +224,9 @@ func loadTitle(l record.Load) string {
 	case "keep":
 		s += ", kept connections"
 	}
+	if l.RequestsPerConnection > 0 {
+		s += fmt.Sprintf(" of %d requests", l.RequestsPerConnection)
+	}
 	if l.RequestsPerClient > 0 {
 		s += fmt.Sprintf(", %d requests each", l.RequestsPerClient)
 	}
@@ -227,7 +234,7 @@ func loadTitle(l record.Load) string {
 		s += fmt.Sprintf(", %d requests", l.Requests)
 	}
 	if l.ThinkNS > 0 {
-		s += ", think time " + FormatNS(float64(l.ThinkNS))
+		s += ", " + strings.TrimSpace(l.ThinkDistribution+" think time ") + " " + FormatNS(float64(l.ThinkNS))
 	}
 	if text := ratesText(l); text != "" {
 		s += ", " + l.Arrival + " " + text

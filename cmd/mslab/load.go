@@ -28,6 +28,7 @@ type loadOptions struct {
 	rate       rateOptions
 	start      startOptions
 	connection string
+	thinkDist  string
 	headers    []string
 	bodyFile   string
 	ledgerFile string
@@ -87,7 +88,9 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	o.rate.addFlags(cmd)
 	o.start.addFlags(cmd)
 	f.StringVar(&o.connection, "connection", string(loadgen.Keep), "keep one connection a client, or open a new one for each request (keep, new)")
+	f.IntVar(&p.RequestsPerConnection, "requests-per-connection", 0, "end a kept connection after this many requests, by asking the server to close it")
 	f.DurationVar(&p.Think, "think", 0, "pause between an answer and the next request")
+	f.StringVar(&o.thinkDist, "think-dist", string(loadgen.ConstantThink), "how pauses vary around --think: not at all, or as those of independent users (constant, exponential)")
 	f.DurationVar(&p.Deadline, "deadline", loadgen.DefaultDeadline, "count answers later than this apart; they are not cut off")
 	f.DurationVar(&p.Timeout, "timeout", loadgen.DefaultTimeout, "end a request that takes longer")
 	f.DurationVar(&p.Warmup, "warmup", 0, "load before the measured time")
@@ -102,6 +105,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
 	addProgressFlag(cmd, f, &o.progress)
 	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
+	_ = cmd.RegisterFlagCompletionFunc("think-dist", cobra.FixedCompletions([]string{"constant", "exponential"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("connection", cobra.FixedCompletions([]string{"keep", "new"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -126,6 +130,7 @@ func (o *loadOptions) resolve(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	p.Connection = loadgen.Connection(o.connection)
+	p.ThinkDistribution = loadgen.Distribution(o.thinkDist)
 	p.SpreadSources = true // has an effect on loopback targets only
 	if p.Header, err = parseHeaders(o.headers); err != nil {
 		return err
@@ -158,6 +163,12 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 	}
 	if o.connection != string(loadgen.Keep) && o.connection != string(loadgen.New) {
 		bounds = append(bounds, usagef("--connection %s: want keep or new", o.connection))
+	}
+	if o.thinkDist != string(loadgen.ConstantThink) && o.thinkDist != string(loadgen.ExponentialThink) {
+		bounds = append(bounds, usagef("--think-dist %s: want constant or exponential", o.thinkDist))
+	}
+	if cmd.Flags().Changed("requests-per-connection") {
+		bounds = append(bounds, atLeast("requests-per-connection", int64(p.RequestsPerConnection), 1))
 	}
 	return firstError(append(bounds,
 		exclusive(cmd, "requests", "requests-per-client", "duration"),

@@ -75,6 +75,9 @@ func loadTitle(r *record.Record) string {
 	if r.Load.Connection == "new" {
 		connections = "a new connection for each request"
 	}
+	if n := r.Load.RequestsPerConnection; n > 0 {
+		connections = "connections of " + plural(n, "request")
+	}
 	return fmt.Sprintf("%s: %s, %s, %s measured", name, loadShape(r.Load), connections, results.FormatNS(r.Load.DurationS*1e9))
 }
 

@@ -64,12 +64,16 @@ type Load struct {
 	RequestsPerClient int64   `json:"requests_per_client,omitempty"`
 	DurationS         float64 `json:"duration_s"` // measured, warm-up apart
 	WarmupS           float64 `json:"warmup_s,omitempty"`
-	ThinkNS           int64   `json:"think_ns,omitempty"`
-	DeadlineNS        int64   `json:"deadline_ns"`
-	TimeoutNS         int64   `json:"timeout_ns"`
-	Metrics           int     `json:"metrics,omitempty"` // metrics a body; 0: a body of the user's own
-	Seed              int64   `json:"seed"`
-	SourceAddresses   int     `json:"source_addresses,omitempty"` // distinct 127.0.0.0/8 sources
+	// RequestsPerConnection is after how many requests a kept connection ended; 0:
+	// it did not.
+	RequestsPerConnection int    `json:"requests_per_connection,omitempty"`
+	ThinkNS               int64  `json:"think_ns,omitempty"`           // the mean, where pauses vary
+	ThinkDistribution     string `json:"think_distribution,omitempty"` // "exponential"; "": each pause is the same
+	DeadlineNS            int64  `json:"deadline_ns"`
+	TimeoutNS             int64  `json:"timeout_ns"`
+	Metrics               int    `json:"metrics,omitempty"` // metrics a body; 0: a body of the user's own
+	Seed                  int64  `json:"seed"`
+	SourceAddresses       int    `json:"source_addresses,omitempty"` // distinct 127.0.0.0/8 sources
 
 	// Of an open loop: requests a second as asked for, on average where the rate
 	// changes, and those of a ramp or of steps; and how many of them the
