@@ -3,10 +3,40 @@ package loadgen
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
+	"sync/atomic"
 )
 
 // clientName is what the Authorization field of client n says, n from 0.
 func clientName(n int) string { return "load_client_" + strconv.Itoa(n) }
+
+// clientNames gives requests the names of many clients in turn. It is safe for
+// concurrent use.
+type clientNames struct {
+	count  int64
+	digits int // of each, with leading zeros, so that one takes the place of another
+	taken  atomic.Int64
+}
+
+// newClientNames is nil where clients name themselves.
+func newClientNames(count int) *clientNames {
+	if count == 0 {
+		return nil
+	}
+	return &clientNames{count: int64(count), digits: len(strconv.Itoa(count - 1))}
+}
+
+// first is a name to put others in the place of.
+func (n *clientNames) first() string { return "load_client_" + strings.Repeat("0", n.digits) }
+
+// write puts the next name's digits at the start of b.
+func (n *clientNames) write(b []byte) {
+	id := (n.taken.Add(1) - 1) % n.count
+	for i := n.digits - 1; i >= 0; i-- {
+		b[i] = byte('0' + id%10)
+		id /= 10
+	}
+}
 
 // bodyRand makes the bodies of one client reproducible from the seed.
 func bodyRand(seed int64, client int) *rand.Rand {
@@ -17,9 +47,9 @@ var regions = []string{"us-east-1", "us-west-2", "eu-west-1", "ap-south-1"}
 
 // appendBody appends a batch of n metrics of the seed's shape: cpu_usage,
 // memory_usage and requests_total in turn, three of them about 690 bytes with
-// their white space.
-func appendBody(dst []byte, rng *rand.Rand, n int) []byte {
-	host := "server_" + strconv.Itoa(1+rng.IntN(100))
+// their white space, of one of so many hosts.
+func appendBody(dst []byte, rng *rand.Rand, n, hosts int) []byte {
+	host := "server_" + strconv.Itoa(1+rng.IntN(hosts))
 	dst = append(dst, "{\n    \"metrics\": ["...)
 	for i := range n {
 		if i > 0 {

@@ -20,6 +20,11 @@ type Plan struct {
 	// shape, made from Seed.
 	Body    []byte
 	Metrics int // metrics a body
+	// ClientIDs, where not 0, is how many clients the requests name in turn in their
+	// Authorization field, whichever connection takes them; up to MaxClientIDs. 0: each
+	// of Clients names itself.
+	ClientIDs int
+	Hosts     int // that bodies of the seed's shape are drawn from, up to MaxHosts; default 100
 
 	// Clients is the number of concurrent clients, default 10; in an open loop
 	// that of the names that requests bear, and of the connections to start with.

@@ -21,6 +21,13 @@ const (
 	DefaultTimeout  = 5 * time.Second
 )
 
+// Bounds of the names in requests.
+const (
+	MaxClientIDs = 100_000_000
+	MaxHosts     = 1_000_000
+	defaultHosts = 100 // the original's
+)
+
 // MaxMetrics is how many metrics the server takes in one body.
 const MaxMetrics = 1000
 
@@ -111,6 +118,9 @@ func (p *Plan) validateRequest() error {
 	if p.Metrics < 0 || p.Metrics > MaxMetrics {
 		return fmt.Errorf("check the load: metrics must be between 0 and %d, not %d", MaxMetrics, p.Metrics)
 	}
+	if err := p.validateNames(); err != nil {
+		return err
+	}
 	if p.Method != "" && !isToken(p.Method) {
 		return fmt.Errorf("check the load: %q is no HTTP method", p.Method)
 	}
@@ -137,6 +147,20 @@ func (p *Plan) validateRequest() error {
 // so many before it.
 func (p *Plan) lastOn(before int) bool {
 	return p.Connection == New || p.RequestsPerConnection > 0 && before+1 >= p.RequestsPerConnection
+}
+
+func (p *Plan) validateNames() error {
+	switch {
+	case p.ClientIDs < 0 || p.ClientIDs > MaxClientIDs:
+		return fmt.Errorf("check the load: client ids must be between 0 and %d, not %d", MaxClientIDs, p.ClientIDs)
+	case p.Hosts < 0 || p.Hosts > MaxHosts:
+		return fmt.Errorf("check the load: hosts must be between 0 and %d, not %d", MaxHosts, p.Hosts)
+	case (p.ClientIDs > 0 || p.Hosts > 0) && (p.Metrics == 0 || p.Body != nil):
+		return errors.New("check the load: client ids and hosts are those of bodies of metrics, so they need metrics > 0")
+	case p.ClientIDs > 0 && len(p.Header.Values("Authorization")) > 0:
+		return errors.New("check the load: client ids stand in the Authorization field; leave out that header")
+	}
+	return nil
 }
 
 // ownsHeader lists the fields that the accounting depends on.
@@ -166,6 +190,9 @@ func (p Plan) withDefaults() Plan {
 	}
 	if p.Connection == "" {
 		p.Connection = Keep
+	}
+	if p.Hosts == 0 {
+		p.Hosts = defaultHosts
 	}
 	if p.ThinkDistribution == "" {
 		p.ThinkDistribution = ConstantThink

@@ -24,6 +24,8 @@ type script struct {
 	requests [][]byte
 	last     [][]byte // the same, asking for the connection's end; nil where none ends
 	idAt     []int    // where the correlation ID stands, in both; nil without a ledger
+	names    *clientNames
+	nameAt   []int // where a name's digits stand, in both; nil where clients name themselves
 	next     int
 }
 
@@ -41,6 +43,9 @@ func (s *script) take(id []byte, last bool) []byte {
 	if s.idAt != nil {
 		copy(request[s.idAt[i]:], id)
 	}
+	if s.nameAt != nil {
+		s.names.write(request[s.nameAt[i]:])
+	}
 	return request
 }
 
@@ -49,6 +54,10 @@ func (s *script) take(id []byte, last bool) []byte {
 // share them.
 func newScripts(p Plan, t target) []script {
 	scripts := make([]script, p.MaxConnections)
+	names := newClientNames(p.ClientIDs)
+	for c := range scripts {
+		scripts[c].names = names
+	}
 	generated := p.Body == nil && p.Metrics > 0
 	if !generated && p.Metrics == 0 {
 		var shared script
@@ -64,10 +73,10 @@ func newScripts(p Plan, t target) []script {
 			continue
 		}
 		rng := bodyRand(p.Seed, c)
-		body := appendBody(nil, rng, p.Metrics)
+		body := appendBody(nil, rng, p.Metrics, p.Hosts)
 		for range min(max(bodyMemory/(len(body)*len(scripts)), 1), bodiesPerClient) {
 			scripts[c].add(p, t, c, body)
-			body = appendBody(body[:0], rng, p.Metrics)
+			body = appendBody(body[:0], rng, p.Metrics, p.Hosts)
 		}
 	}
 	return scripts
@@ -76,10 +85,17 @@ func newScripts(p Plan, t target) []script {
 // add builds one request more. Where connections end it is there twice; the field
 // that ends them stands behind the correlation ID.
 func (s *script) add(p Plan, t target, client int, body []byte) {
-	request := appendRequest(nil, p, t, client, body, p.lastOn(0))
+	name := clientName(client % p.Clients)
+	if s.names != nil {
+		name = s.names.first()
+	}
+	request := appendRequest(nil, p, t, name, body, p.lastOn(0))
 	s.requests = append(s.requests, request)
 	if p.RequestsPerConnection > 1 {
-		s.last = append(s.last, appendRequest(nil, p, t, client, body, true))
+		s.last = append(s.last, appendRequest(nil, p, t, name, body, true))
+	}
+	if s.names != nil {
+		s.nameAt = append(s.nameAt, bytes.Index(request, []byte(name))+len(name)-s.names.digits)
 	}
 	if p.Ledger != nil {
 		s.idAt = append(s.idAt, bytes.Index(request, []byte(correlationField))+len(correlationField))
@@ -91,7 +107,7 @@ const correlationField = "X-Correlation-ID: "
 // appendRequest builds a whole request. The plan's own fields replace the
 // generator's Host, Content-Type and Authorization. last asks for the end of the
 // connection.
-func appendRequest(dst []byte, p Plan, t target, client int, body []byte, last bool) []byte {
+func appendRequest(dst []byte, p Plan, t target, client string, body []byte, last bool) []byte {
 	field := func(name, value string) {
 		dst = append(dst, name...)
 		dst = append(dst, ": "...)
@@ -105,7 +121,7 @@ func appendRequest(dst []byte, p Plan, t target, client int, body []byte, last b
 	header := http.Header{"Host": {t.authority()}}
 	if p.Metrics > 0 {
 		header.Set("Content-Type", "application/json")
-		header.Set("Authorization", clientName(client%p.Clients))
+		header.Set("Authorization", client)
 	}
 	for name, values := range p.Header {
 		header[http.CanonicalHeaderKey(name)] = values

@@ -186,7 +186,7 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 			Requests: p.Requests, RequestsPerClient: p.RequestsPerClient,
 			WarmupS: p.Warmup.Seconds(), ThinkNS: int64(p.Think), RequestsPerConnection: p.RequestsPerConnection,
 			DeadlineNS: int64(p.Deadline), TimeoutNS: int64(p.Timeout),
-			Metrics: p.Metrics, Seed: p.Seed, SourceAddresses: out.sources,
+			Metrics: p.Metrics, ClientIDs: p.ClientIDs, Seed: p.Seed, SourceAddresses: out.sources,
 		},
 		Counts: record.Counts{
 			Sent: t.sent, Answered: t.answered, OK: t.ok, Failed: t.failed, InFlight: t.inFlight,
@@ -195,6 +195,9 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 		},
 		Latency: t.latency(),
 		Client:  record.Client{GCPauses: out.usage.gcs, SchedLagP99: out.lagP99},
+	}
+	if p.Metrics > 0 && p.Hosts != defaultHosts {
+		r.Load.Hosts = p.Hosts
 	}
 	if p.ThinkDistribution != ConstantThink {
 		r.Load.ThinkDistribution = string(p.ThinkDistribution)

@@ -56,7 +56,9 @@ func TestPausesArePaced(t *testing.T) {
 }
 
 func TestBodiesComeFromTheSeed(t *testing.T) {
-	body := func(seed int64, client, n int) string { return string(appendBody(nil, bodyRand(seed, client), n)) }
+	body := func(seed int64, client, n int) string {
+		return string(appendBody(nil, bodyRand(seed, client), n, defaultHosts))
+	}
 	if first, again := body(1, 0, 3), body(1, 0, 3); first != again {
 		t.Error("the same seed gave two bodies")
 	}
@@ -322,6 +324,10 @@ func TestPlansThatCannotRun(t *testing.T) {
 		"no HTTP method":    func(p *Plan) { p.Method = "GET /" },
 		"line break":        func(p *Plan) { p.Header = http.Header{"X": {"a\r\nb"}} },
 		"itself":            func(p *Plan) { p.Header = http.Header{"content-length": {"1"}} },
+		"client ids must":   func(p *Plan) { p.Metrics, p.ClientIDs = 3, MaxClientIDs+1 },
+		"hosts must":        func(p *Plan) { p.Metrics, p.Hosts = 3, -1 },
+		"ids and hosts are": func(p *Plan) { p.ClientIDs = 5 },
+		"leave out that":    func(p *Plan) { p.Metrics, p.ClientIDs, p.Header = 3, 5, http.Header{"Authorization": {"x"}} },
 		"distribution":      func(p *Plan) { p.ThinkDistribution = "normal" },
 		"wants its mean":    func(p *Plan) { p.ThinkDistribution = ExponentialThink },
 		"one request each":  func(p *Plan) { p.Connection, p.RequestsPerConnection = New, 2 },

@@ -104,6 +104,8 @@ func unlikeMachines(a, b *record.Record) []Difference {
 	add("deadline", time.Duration(l.DeadlineNS), time.Duration(m.DeadlineNS))
 	add("timeout", time.Duration(l.TimeoutNS), time.Duration(m.TimeoutNS))
 	add("metrics a body", l.Metrics, m.Metrics)
+	add("client ids", l.ClientIDs, m.ClientIDs)
+	add("hosts", l.Hosts, m.Hosts)
 	add("latency", a.Latency.Kind, b.Latency.Kind)
 	return out
 }

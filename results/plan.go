@@ -182,6 +182,8 @@ type loadKey struct {
 	thinkNS           int64
 	thinkDistribution string
 	metrics           int
+	clientIDs         int
+	hosts             int
 	rates             string
 }
 
@@ -189,7 +191,7 @@ type loadKey struct {
 // finds the records that name them.
 func keyOf(l record.Load) loadKey {
 	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient,
-		l.RequestsPerConnection, l.ThinkNS, l.ThinkDistribution, l.Metrics, ratesText(l)}
+		l.RequestsPerConnection, l.ThinkNS, l.ThinkDistribution, l.Metrics, l.ClientIDs, l.Hosts, ratesText(l)}
 }
 
 // Under says whether a trial of an arm was played under the load of an index.
@@ -238,6 +240,12 @@ func loadTitle(l record.Load) string {
 	}
 	if text := ratesText(l); text != "" {
 		s += ", " + l.Arrival + " " + text
+	}
+	if l.ClientIDs > 0 {
+		s += fmt.Sprintf(", %d client ids", l.ClientIDs)
+	}
+	if l.Hosts > 0 {
+		s += fmt.Sprintf(", %d hosts", l.Hosts)
 	}
 	if l.Metrics > 0 && l.Metrics != 3 {
 		s += fmt.Sprintf(", %d metrics a body", l.Metrics)

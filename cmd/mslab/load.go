@@ -95,6 +95,8 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&p.Timeout, "timeout", loadgen.DefaultTimeout, "end a request that takes longer")
 	f.DurationVar(&p.Warmup, "warmup", 0, "load before the measured time")
 	f.IntVar(&p.Metrics, "metrics", seedMetrics, "metrics in a body of the original's shape; with a URL only where given")
+	f.IntVar(&p.ClientIDs, "client-ids", 0, "name so many clients in turn in the Authorization field of bodies of metrics (default: each client its own)")
+	f.IntVar(&p.Hosts, "hosts", 0, "hosts that bodies of metrics are drawn from (default 100)")
 	f.StringVar(&p.Method, "method", "", "HTTP method (default POST with a body, GET without)")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "header field 'Name: value' (repeatable)")
 	f.StringVar(&o.bodyFile, "body", "", "send this file as the body; - is standard input")
@@ -169,6 +171,11 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 	}
 	if cmd.Flags().Changed("requests-per-connection") {
 		bounds = append(bounds, atLeast("requests-per-connection", int64(p.RequestsPerConnection), 1))
+	}
+	for name, n := range map[string]int{"client-ids": p.ClientIDs, "hosts": p.Hosts} {
+		if cmd.Flags().Changed(name) {
+			bounds = append(bounds, atLeast(name, int64(n), 1))
+		}
 	}
 	return firstError(append(bounds,
 		exclusive(cmd, "requests", "requests-per-client", "duration"),

@@ -71,7 +71,9 @@ type Load struct {
 	ThinkDistribution     string `json:"think_distribution,omitempty"` // "exponential"; "": each pause is the same
 	DeadlineNS            int64  `json:"deadline_ns"`
 	TimeoutNS             int64  `json:"timeout_ns"`
-	Metrics               int    `json:"metrics,omitempty"` // metrics a body; 0: a body of the user's own
+	Metrics               int    `json:"metrics,omitempty"`    // metrics a body; 0: a body of the user's own
+	ClientIDs             int    `json:"client_ids,omitempty"` // names that requests bore in turn; 0: each client its own
+	Hosts                 int    `json:"hosts,omitempty"`      // that bodies were of; 0: the original's 100
 	Seed                  int64  `json:"seed"`
 	SourceAddresses       int    `json:"source_addresses,omitempty"` // distinct 127.0.0.0/8 sources
 
