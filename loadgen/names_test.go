@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -42,6 +43,28 @@ func TestClientIDsComeInTurn(t *testing.T) {
 			if r.Counts.OK != 2000 || len(names) != 1000 || r.Load.ClientIDs != 1000 || plan.Ledger != nil && len(ids) != 2000 {
 				t.Errorf("%s, %s: counts %+v, %d names, %d ids, load %+v", name, loop, r.Counts, len(names), len(ids), r.Load)
 			}
+		}
+	}
+}
+
+// TestNamesAndIDsTakeNoOtherPlace wants what looks like a name or an ID elsewhere in
+// a request left as it is.
+func TestNamesAndIDsTakeNoOtherPlace(t *testing.T) {
+	p := Plan{URL: "http://127.0.0.1:1/Authorization:%20load_client_00/X-Correlation-ID:%20", Clients: 1, Requests: 1, Metrics: 3, ClientIDs: 50, Ledger: io.Discard,
+		Header: http.Header{"A": {"load_client_00", "Authorization: load_client_00", "X-Correlation-ID: 0000000000000000-000000000000"}}}.withDefaults()
+	target, err := parseTarget(p.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts, ids := newScripts(p, target), newCorrelation(1, 2)
+	scripts[0].take(ids.next(), false)
+	id := string(ids.next())
+	request := string(scripts[0].take([]byte(id), false))
+	for _, want := range []string{"\r\nAuthorization: load_client_01\r\n", "\r\nX-Correlation-ID: " + id + "\r\n",
+		"/Authorization:%20load_client_00/X-Correlation-ID:%20 HTTP", "\r\nA: load_client_00\r\n", "\r\nA: Authorization: load_client_00\r\n",
+		"\r\nA: X-Correlation-ID: 0000000000000000-000000000000\r\n"} {
+		if !strings.Contains(request, want) {
+			t.Errorf("%q is not in %q", want, request[:400])
 		}
 	}
 }

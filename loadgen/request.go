@@ -95,14 +95,20 @@ func (s *script) add(p Plan, t target, client int, body []byte) {
 		s.last = append(s.last, appendRequest(nil, p, t, name, body, true))
 	}
 	if s.names != nil {
-		s.nameAt = append(s.nameAt, bytes.Index(request, []byte(name))+len(name)-s.names.digits)
+		field := "\r\n" + authorizationField + name + "\r\n" // no value holds a line break
+		s.nameAt = append(s.nameAt, bytes.Index(request, []byte(field))+len(field)-len("\r\n")-s.names.digits)
 	}
 	if p.Ledger != nil {
-		s.idAt = append(s.idAt, bytes.Index(request, []byte(correlationField))+len(correlationField))
+		field := "\r\n" + correlationField
+		s.idAt = append(s.idAt, bytes.Index(request, []byte(field))+len(field))
 	}
 }
 
-const correlationField = "X-Correlation-ID: "
+// Fields in which others take the place of what was built.
+const (
+	correlationField   = "X-Correlation-ID: "
+	authorizationField = "Authorization: "
+)
 
 // appendRequest builds a whole request. The plan's own fields replace the
 // generator's Host, Content-Type and Authorization. last asks for the end of the
