@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -315,6 +316,11 @@ func TestSandboxEndsWithItsContext(t *testing.T) {
 // nohup protects.
 func TestSandboxHangsUpAsItsUserWants(t *testing.T) {
 	wantSandbox(t)
+	// A signal that is caught is not ignored in children, as it would be where
+	// nohup protects the test itself.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	defer signal.Stop(hangups)
 	for _, c := range []struct {
 		name, prefix string
 		exit         int

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -265,6 +266,10 @@ func (d *desk) open(t *testing.T) *window {
 	w.shell.Dir = d.dir
 	w.shell.Env = []string{"PATH=" + d.bin + ":" + os.Getenv("PATH"), "HOME=" + d.dir, "PS1=" + prompt + " ",
 		"TERM=xterm-256color", "XDG_RUNTIME_DIR=" + d.dir, "TMPDIR=" + os.TempDir(), "LC_ALL=C.UTF-8"}
+	// A shell that nohup protects along with the test would outlive its terminal.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	err := d.network(func() (err error) {
 		w.tty, err = pty.StartWithSize(w.shell, &pty.Winsize{Rows: bareHeight, Cols: bareWidth})
 		return err
