@@ -107,6 +107,7 @@ func driveRaw(ctx context.Context, s *session) (*outcome, error) {
 	if w.to, err = socketAddress(s.target.addr); err != nil {
 		return nil, err
 	}
+	runtime.GC() // so that what was made ready does not have one run amid the requests
 	awake := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(awake)

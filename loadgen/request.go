@@ -12,9 +12,10 @@ import (
 
 const (
 	// bodiesPerClient different bodies are prebuilt for each client, fewer
-	// where all of them together would take more than bodyMemory bytes.
+	// where all of them together would take more than bodyMemory bytes: 100
+	// clients have them all, and 10,000 one each.
 	bodiesPerClient = 16
-	bodyMemory      = 32 << 20
+	bodyMemory      = 1_200_000
 	correlationSize = 16 + 1 + 12 // prefix, '-', counter
 )
 
