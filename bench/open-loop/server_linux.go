@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mslab/bench/harness"
 	"mslab/results/record"
 )
 
@@ -50,7 +51,7 @@ func startChild(ctx context.Context, delays string) (*child, error) {
 		return nil, err
 	}
 	c.in, c.out = in, bufio.NewReader(out)
-	if err := c.process.Start(); err != nil {
+	if err := harness.StartPinned(c.process, harness.ServerCore); err != nil {
 		return nil, err
 	}
 	line, err := c.out.ReadString('\n')
@@ -111,11 +112,6 @@ func serve(stdout io.Writer, list string) error {
 			return err
 		}
 		delays = append(delays, d)
-	}
-	if runtime.NumCPU() > 1 {
-		var last unix.CPUSet
-		last.Set(runtime.NumCPU() - 1)
-		_ = unix.SchedSetaffinity(0, &last) // threads made later inherit it
 	}
 	runtime.GOMAXPROCS(64) // each connection blocks a thread
 	l, err := net.Listen("tcp", "127.0.0.1:0")
