@@ -16,6 +16,7 @@ type openLoop struct {
 	queue
 	idle    ring
 	places  ring
+	opened  bool  // a connection in this turn of the loop; see grow
 	wakeAt  int64 // when the queue wants to be looked at; at most the next timer
 	spun    int64 // ns of the measured time
 	dialed0 int64 // connections made before the schedule began
@@ -140,6 +141,9 @@ func (o *openLoop) lookAgain() {
 	if at, ok := o.wake(); ok {
 		o.wakeAt = at
 	}
+	if o.growing() {
+		o.wakeAt = 0
+	}
 }
 
 // takeUp notices the next request and starts it, where there is a connection
@@ -171,10 +175,29 @@ func (o *openLoop) place() (id int, ok bool) {
 		}
 		o.places.push(id) // it was closed in its pause
 	}
-	if o.places.len() > 0 {
+	if o.places.len() > 0 && (!o.opened || o.plan.Connection == New) {
+		o.opened = true
 		return o.places.pop(), true
 	}
 	return 0, false
+}
+
+// grow opens a connection for those that wait for one: one in each turn of the loop,
+// since to open one takes as long as several requests do. A hundred in a row would
+// make what comes due meanwhile late, which would ask for still more of them.
+func (o *openLoop) grow() {
+	o.opened = false
+	if !o.growing() {
+		return
+	}
+	o.opened = true
+	id := o.places.pop()
+	o.serve(id, &o.clients[id])
+	o.lookAgain()
+}
+
+func (o *openLoop) growing() bool {
+	return o.plan.Connection == Keep && o.places.len() > 0 && o.waitsForOne()
 }
 
 // start sends the request that was due at at.

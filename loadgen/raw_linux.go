@@ -186,6 +186,7 @@ func (w *worker) run() error {
 		w.startReady(now)
 		if w.loop != nil {
 			w.loop.turn()
+			w.loop.grow()
 		}
 		err = w.poll()
 	}

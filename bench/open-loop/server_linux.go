@@ -7,14 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -95,118 +95,164 @@ func (c *child) percentile(p float64) int64 {
 	return c.served[min(max(i, 0), len(c.served)-1)]
 }
 
-// times are what the server took for its requests.
-type times struct {
-	mu   sync.Mutex
-	next int
-	all  []int64
-}
-
 // serve answers each request after the next of the delays, until its standard
-// input ends; then it writes what it took.
+// input ends; then it writes what it took. One thread does it all and never sleeps:
+// to wake up would be a delay that it does not know of.
 func serve(stdout io.Writer, list string) error {
-	var delays []time.Duration
+	var delays []int64
 	for _, word := range strings.Split(list, ",") {
 		d, err := time.ParseDuration(word)
 		if err != nil {
 			return err
 		}
-		delays = append(delays, d)
+		delays = append(delays, int64(d))
 	}
-	runtime.GOMAXPROCS(64) // each connection blocks a thread
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	debug.SetGCPercent(-1)
+	runtime.LockOSThread()
+	s := &server{delays: delays, base: time.Now(), served: make([]int64, 0, 1<<20)}
+	port, err := s.listen()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "http://%s/\n", l.Addr())
-	t := &times{all: make([]int64, 0, 1<<20)}
+	fmt.Fprintf(stdout, "http://127.0.0.1:%d/\n", port)
+	var stop atomic.Bool
 	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go t.answer(conn, delays)
-		}
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop.Store(true)
 	}()
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	for !stop.Load() {
+		if err := s.turn(); err != nil {
+			return err
+		}
+	}
 	w := bufio.NewWriter(stdout)
-	for _, ns := range t.all {
+	for _, ns := range s.served {
 		fmt.Fprintln(w, ns)
 	}
 	return w.Flush()
 }
 
-// answer serves one connection, whose requests have no body.
-func (t *times) answer(conn net.Conn, delays []time.Duration) {
-	defer conn.Close()
-	sleeps := len(delays) > 1 || delays[0] > 0
-	var stream io.ReadWriter = conn
-	if sleeps {
-		// A thread that blocks in the kernel, as the delay has no room for the
-		// hand-over from one that polls.
-		f, err := conn.(*net.TCPConn).File()
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		stream = blocking(f.Fd())
-		runtime.LockOSThread()
-		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+// server is a loop over its connections; their requests have no body.
+type server struct {
+	delays   []int64 // ns, taken in turn
+	next     int
+	base     time.Time
+	listener int
+	epoll    int
+	pending  []pending
+	served   []int64
+	events   [256]unix.EpollEvent
+	buf      [4096]byte
+}
+
+// pending is a request whose answer is due later.
+type pending struct {
+	fd         int
+	began, due int64
+}
+
+var answer = []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+func (s *server) listen() (port int, err error) {
+	if s.listener, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		return 0, fmt.Errorf("open a socket: %w", err)
 	}
-	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-	buf := make([]byte, 4096)
-	for n := 0; ; {
-		m, err := stream.Read(buf[n:])
-		if err != nil {
-			return
+	if err := unix.Bind(s.listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return 0, fmt.Errorf("bind: %w", err)
+	}
+	if err := unix.Listen(s.listener, 4096); err != nil {
+		return 0, fmt.Errorf("listen: %w", err)
+	}
+	at, err := unix.Getsockname(s.listener)
+	if err != nil {
+		return 0, fmt.Errorf("read the port: %w", err)
+	}
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return 0, fmt.Errorf("set up epoll: %w", err)
+	}
+	return at.(*unix.SockaddrInet4).Port, s.watch(s.listener)
+}
+
+func (s *server) watch(fd int) error {
+	return unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+}
+
+// turn takes what has arrived and sends what is due.
+func (s *server) turn() error {
+	n, err := unix.EpollWait(s.epoll, s.events[:], 0)
+	if err != nil && err != unix.EINTR {
+		return fmt.Errorf("wait for events: %w", err)
+	}
+	for i := range max(n, 0) {
+		fd := int(s.events[i].Fd)
+		if fd == s.listener {
+			err = s.accept()
+		} else {
+			err = s.take(fd)
 		}
-		if n += m; !bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
+		if err != nil {
+			return err
+		}
+	}
+	for i := 0; i < len(s.pending); {
+		p := s.pending[i]
+		now := int64(time.Since(s.base))
+		if now < p.due {
+			i++
 			continue
 		}
-		n = 0
-		began := time.Now()
-		if sleeps {
-			t.mu.Lock()
-			d := delays[t.next%len(delays)]
-			t.next++
-			t.mu.Unlock()
-			ts := unix.NsecToTimespec(int64(d))
-			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil)
-		}
-		took := time.Since(began)
-		if _, err := stream.Write(answer); err != nil {
-			return
-		}
-		if sleeps {
-			t.mu.Lock()
-			t.all = append(t.all, int64(took))
-			t.mu.Unlock()
-		}
+		s.send(p.fd)
+		s.served = append(s.served, now-p.began)
+		last := len(s.pending) - 1
+		s.pending[i] = s.pending[last]
+		s.pending = s.pending[:last]
 	}
+	return nil
 }
 
-// blocking is a socket in blocking mode.
-type blocking int
-
-func (b blocking) Read(p []byte) (int, error) {
+func (s *server) accept() error {
 	for {
-		n, err := unix.Read(int(b), p)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
+		fd, _, err := unix.Accept4(s.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+		case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
+			return nil
 		default:
-			return n, nil
+			return fmt.Errorf("accept: %w", err)
+		}
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		if err := s.watch(fd); err != nil {
+			return fmt.Errorf("watch a connection: %w", err)
 		}
 	}
 }
 
-func (b blocking) Write(p []byte) (int, error) { return unix.Write(int(b), p) }
+// take reads a request. It is sent in one piece, being short.
+func (s *server) take(fd int) error {
+	n, err := unix.Read(fd, s.buf[:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return nil
+	case err != nil || n == 0:
+		_ = unix.Close(fd)
+		s.pending = slices.DeleteFunc(s.pending, func(p pending) bool { return p.fd == fd })
+		return nil
+	case !bytes.HasSuffix(s.buf[:n], []byte("\r\n\r\n")):
+		return fmt.Errorf("take a request: %q is no whole one", s.buf[:n])
+	}
+	d := s.delays[s.next]
+	s.next = (s.next + 1) % len(s.delays)
+	if d == 0 {
+		s.send(fd)
+		return nil
+	}
+	now := int64(time.Since(s.base))
+	s.pending = append(s.pending, pending{fd: fd, began: now, due: now + d})
+	return nil
+}
+
+// send answers; a client that has gone is seen by take.
+func (s *server) send(fd int) { _, _ = unix.Write(fd, answer) }
 
 func medianOf(records []*record.Record, figure func(*record.Record) float64) float64 {
 	var values []float64
