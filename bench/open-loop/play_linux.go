@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"mslab/bench/harness"
 	"mslab/loadgen"
 	"mslab/results"
 	"mslab/results/record"
@@ -92,10 +93,12 @@ func offer(ctx context.Context, delays string, p loadgen.Plan, with func(*child)
 	if with != nil {
 		p.Begun = func(time.Time) { go with(c) }
 	}
-	r, err := loadgen.Run(ctx, p)
-	if endErr := c.end(); err == nil {
-		err = endErr
+	unpin, err := harness.PinSelf(harness.ClientCore)
+	if err != nil {
+		return nil, nil, errors.Join(err, c.end())
 	}
+	r, err := loadgen.Run(ctx, p)
+	err = errors.Join(err, unpin(), c.end())
 	if err == nil && r.Counts.OK != r.Counts.Sent {
 		err = fmt.Errorf("%d of %d requests failed: %v", r.Counts.Failed, r.Counts.Sent, r.Counts.ByClass)
 	}
