@@ -44,6 +44,7 @@ type Plan struct {
 	Deadline              time.Duration // only classifies; default 250 ms
 	Timeout               time.Duration // ends a request; default 5 s
 	Warmup                time.Duration // load before the measured time, counted apart
+	Retry                 Retry         // of requests that failed; default none
 	Seed                  int64
 
 	// SpreadSources makes new connections to 127.0.0.0/8 come from many
@@ -61,7 +62,7 @@ type Plan struct {
 	MaxConnections int
 
 	// Ledger, where not nil, gets one JSON line a batch, and requests carry
-	// X-Correlation-ID.
+	// X-Correlation-ID, as they do where they may be sent again.
 	Ledger io.Writer
 	// Progress, where not nil, is called from one goroutine every ProgressEvery:
 	// 10 ms or more, default DefaultProgressEvery, kept to 10 ms. A call is left

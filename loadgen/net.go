@@ -31,6 +31,9 @@ type netEngine struct {
 	thinker  thinker
 	over     context.CancelFunc // ends the pauses, once no request is left
 	paused   context.Context
+	noRetry  context.Context // done once no request is sent again
+	endRetry context.CancelFunc
+	cut      bool     // an interruption left a request without its retry
 	open     *netOpen // nil in a closed loop
 }
 
@@ -50,6 +53,7 @@ type netClient struct {
 	carried  int  // requests that the connection has taken
 	answer   response
 	batch    [correlationSize]byte
+	attempts attempts
 	buf      []byte
 	wanted   bool
 	began    bool
@@ -61,6 +65,8 @@ func driveNet(ctx context.Context, s *session) (*outcome, error) {
 	e := &netEngine{session: s, ctx: ctx, left: -1, clients: make([]netClient, s.plan.MaxConnections), thinker: newThinker(&s.plan)}
 	e.paused, e.over = context.WithCancel(ctx)
 	defer e.over()
+	e.noRetry, e.endRetry = context.WithCancel(ctx)
+	defer e.endRetry()
 	if s.plan.Requests > 0 {
 		e.left = s.plan.Requests
 	}
@@ -182,6 +188,7 @@ func (e *netEngine) nextPhase() <-chan time.Time {
 	}
 	e.draining = true
 	e.over()
+	e.endRetry()
 	return nil
 }
 
@@ -205,7 +212,7 @@ func (e *netEngine) finish() {
 			if c.tally == e.measured {
 				out.unfinished += out.end - c.start
 			}
-			end := ending{start: c.start, now: now, class: record.ReadTimeout, delivered: c.written}
+			end := ending{start: c.start, now: now, class: record.ReadTimeout, delivered: c.written, doubt: c.attempts.doubt}
 			e.session.batch(c.batch[:], end, c.tally == e.warm)
 		}
 		if c.wanted && !c.answered {
@@ -217,7 +224,7 @@ func (e *netEngine) finish() {
 
 // satisfied tells whether all that was asked for has been sent and answered.
 func (e *netEngine) satisfied() bool {
-	if e.measured.inFlight > 0 || !e.out.began {
+	if e.measured.inFlight > 0 || !e.out.began || e.cut {
 		return false
 	}
 	if e.draining || e.open == nil && e.left == 0 {
@@ -238,11 +245,10 @@ func (e *netEngine) satisfied() bool {
 func (e *netEngine) drive(c *netClient) {
 	defer func() { c.disconnect() }()
 	for e.begin(c) {
-		class, ok := e.exchange(c)
+		class, ok := e.complete(c)
 		if !ok {
 			return // interrupted: the request stays in flight
 		}
-		e.end(c, class)
 		pause := e.think()
 		if class == record.ConnectRefused || class == record.NoLocalPort {
 			pause = max(pause, refusedPause)
@@ -251,6 +257,51 @@ func (e *netEngine) drive(c *netClient) {
 			return
 		}
 	}
+}
+
+// complete sends a request, and again where it failed and may be; ok is false where
+// the run was interrupted meanwhile.
+func (e *netEngine) complete(c *netClient) (class record.Class, ok bool) {
+	for {
+		if class, ok = e.exchange(c); !ok {
+			return class, false
+		}
+		pause, again := e.end(c, class)
+		if !again {
+			return class, true
+		}
+		if class == record.ConnectRefused || class == record.NoLocalPort {
+			pause = max(pause, refusedPause)
+		}
+		due := e.now() + int64(pause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-e.noRetry.Done():
+		}
+		timer.Stop()
+		if !e.again(c, due) {
+			return class, e.ctx.Err() == nil
+		}
+	}
+}
+
+// again begins the next attempt, where there is still one to be.
+func (e *netEngine) again(c *netClient, due int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.noRetry.Err() != nil {
+		e.cut = e.cut || e.ctx.Err() != nil
+		e.giveUp(&c.attempts, c.batch[:])
+		return false
+	}
+	c.tally, c.start, c.inFlight, c.written = e.current, e.now(), true, false
+	if e.open != nil {
+		c.start, c.sent = max(due, c.tally.begin), c.start
+	}
+	c.wanted = c.wanted || e.open == nil && c.tally == e.measured
+	e.resend(&c.attempts, c.tally, c.start)
+	return true
 }
 
 func (e *netEngine) think() time.Duration {
@@ -290,7 +341,8 @@ func (e *netEngine) begin(c *netClient) bool {
 			}
 		}
 	}
-	if e.ledger != nil {
+	c.attempts = attempts{}
+	if e.plan.named() {
 		copy(c.batch[:], e.ids.next())
 	}
 	c.tally, c.start, c.inFlight, c.written = e.current, e.now(), true, false
@@ -298,7 +350,7 @@ func (e *netEngine) begin(c *netClient) bool {
 	return true
 }
 
-func (e *netEngine) end(c *netClient, class record.Class) {
+func (e *netEngine) end(c *netClient, class record.Class) (pause time.Duration, again bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	end := ending{start: c.start, sent: c.sent, now: e.now(), class: class, delivered: c.written}
@@ -310,10 +362,11 @@ func (e *netEngine) end(c *netClient, class record.Class) {
 	}
 	c.inFlight = false
 	c.tally.end(end)
-	e.session.batch(c.batch[:], end, c.tally == e.warm)
-	if e.open == nil && (e.draining || c.tally == e.measured && (e.left == 0 || c.left == 0)) {
+	pause, again = e.settle(&c.attempts, c.batch[:], end, c.tally, e.noRetry.Err() != nil)
+	if !again && e.open == nil && (e.draining || c.tally == e.measured && (e.left == 0 || c.left == 0)) {
 		c.disconnect()
 	}
+	return pause, again
 }
 
 // exchange sends the request and reads its answer; ok is false where the run
@@ -330,7 +383,12 @@ func (e *netEngine) exchange(c *netClient) (class record.Class, ok bool) {
 	}
 	last := e.plan.lastOn(c.carried)
 	c.carried++
-	request := e.scripts[c.id].take(c.batch[:], last)
+	var request []byte
+	if c.attempts.again > 0 {
+		request = e.scripts[c.id].repeat(c.batch[:], last)
+	} else {
+		request = e.scripts[c.id].take(c.batch[:], last)
+	}
 	_ = c.conn.SetDeadline(deadline)
 	conn := c.conn
 	unhook := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })

@@ -114,13 +114,16 @@ func (e *netEngine) turn() (next int64, over bool) {
 	if ended && !e.draining {
 		e.draining = true
 		e.over()
+		if e.plan.Duration > 0 {
+			e.endRetry()
+		}
 	}
 	if e.draining && !o.waiting() {
 		for _, c := range o.idle {
 			c.disconnect()
 		}
 	}
-	if e.draining && e.warm.inFlight == 0 && e.measured.inFlight == 0 {
+	if e.draining && e.warm.inFlight == 0 && e.measured.inFlight == 0 && e.retries.waiting == 0 {
 		return 0, true
 	}
 	next = now + int64(time.Second)
@@ -182,11 +185,9 @@ func (e *netEngine) serve(c *netClient, work <-chan due) {
 	for d := range work {
 		for ok := true; ok; d, ok = e.nextDue(c) {
 			e.take(c, d)
-			class, ended := e.exchange(c)
-			if !ended {
+			if _, ended := e.complete(c); !ended {
 				return // interrupted: the request stays in flight
 			}
-			e.end(c, class)
 		}
 	}
 }
@@ -194,7 +195,8 @@ func (e *netEngine) serve(c *netClient, work <-chan due) {
 func (e *netEngine) take(c *netClient, d due) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ledger != nil {
+	c.attempts = attempts{}
+	if e.plan.named() {
 		copy(c.batch[:], e.ids.next())
 	}
 	c.tally, c.start, c.sent, c.inFlight, c.written = d.stretch.tally, d.at, e.now(), true, false

@@ -134,7 +134,7 @@ func (o *openLoop) turn() {
 }
 
 func (o *openLoop) lookAgain() {
-	if o.draining && o.warm.inFlight == 0 && o.measured.inFlight == 0 {
+	if o.draining && o.warm.inFlight == 0 && o.measured.inFlight == 0 && o.retries.waiting == 0 {
 		o.live = 0
 	}
 	o.wakeAt = o.now() + int64(time.Hour)
@@ -202,7 +202,7 @@ func (o *openLoop) growing() bool {
 
 // start sends the request that was due at at.
 func (o *openLoop) start(id int, c *client, s *stretch, at int64) {
-	c.state = connecting
+	c.state, c.attempts = connecting, attempts{}
 	c.tally, c.start, c.sent, c.expire = s.tally, at, o.now(), at+o.timeout
 	o.launch(id, c)
 }

@@ -49,6 +49,9 @@ func (p *Plan) Validate() error {
 	if err := p.validateRequest(); err != nil {
 		return err
 	}
+	if err := p.Retry.validate(); err != nil {
+		return err
+	}
 	if err := p.validateProgress(); err != nil {
 		return err
 	}
@@ -169,7 +172,7 @@ func (p *Plan) ownsHeader(name string) bool {
 	case "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade":
 		return true
 	case "X-Correlation-Id":
-		return p.Ledger != nil
+		return p.named()
 	}
 	return false
 }
@@ -202,6 +205,9 @@ func (p Plan) withDefaults() Plan {
 	}
 	if p.Timeout == 0 {
 		p.Timeout = DefaultTimeout
+	}
+	if p.Retry.Max > 0 && len(p.Retry.On) == 0 {
+		p.Retry.On = []record.Class{record.Status503, record.ConnectTimeout, record.ReadTimeout}
 	}
 	if !p.Open() {
 		p.MaxConnections = p.Clients

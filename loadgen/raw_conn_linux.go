@@ -19,6 +19,10 @@ func (w *worker) begin(id int, now int64) {
 	if c.state != resting {
 		return
 	}
+	if c.attempts.waits {
+		w.again(id, c, now)
+		return
+	}
 	if w.loop != nil {
 		w.loop.serve(id, c)
 		return
@@ -27,7 +31,7 @@ func (w *worker) begin(id int, now int64) {
 		w.retire(id)
 		return
 	}
-	c.state = connecting
+	c.state, c.attempts = connecting, attempts{}
 	w.spend(c)
 	c.tally, c.start, c.expire = w.current, now, now+int64(w.plan.Timeout)
 	c.wanted = c.wanted || c.tally == w.measured
@@ -35,10 +39,25 @@ func (w *worker) begin(id int, now int64) {
 	w.launch(id, c)
 }
 
+// again sends a request that failed once more. In an open loop it came due when its
+// pause was over.
+func (w *worker) again(id int, c *client, now int64) {
+	c.state = connecting
+	c.tally, c.start = w.current, now
+	if w.loop != nil {
+		c.start, c.sent = max(c.resume, w.current.begin), now
+	}
+	c.expire = c.start + int64(w.plan.Timeout)
+	c.wanted = c.wanted || c.tally == w.measured
+	w.resend(&c.attempts, c.tally, c.start)
+	w.launch(id, c)
+}
+
 // launch sends the request that begins, on the connection that there is or a
 // new one.
 func (w *worker) launch(id int, c *client) {
-	if w.ledger != nil {
+	retry := c.attempts.again > 0
+	if w.scripts[id].idAt != nil && !retry {
 		copy(c.batch[:], w.ids.next())
 	}
 	if c.fd < 0 {
@@ -46,7 +65,12 @@ func (w *worker) launch(id int, c *client) {
 	}
 	c.last = w.plan.lastOn(c.carried)
 	c.carried++
-	c.request, c.written, c.broken = w.scripts[id].take(c.batch[:], c.last), 0, false
+	c.written, c.broken = 0, false
+	if retry {
+		c.request = w.scripts[id].repeat(c.batch[:], c.last)
+	} else {
+		c.request = w.scripts[id].take(c.batch[:], c.last)
+	}
 	c.answer.reset()
 	if !w.expiry.has(id) {
 		w.expiry.set(id, c.expire)
@@ -301,9 +325,8 @@ func (w *worker) complete(id int, c *client, surplus bool) {
 		class = record.Malformed // see feed
 	}
 	w.end(c, class, now)
-	c.resume = now + int64(w.thinker.next())
 	announced := c.answer.close && !c.hup
-	last := !w.mayStart(c)
+	last := !c.attempts.waits && !w.mayStart(c)
 	switch {
 	case last:
 		c.state = resting
@@ -326,7 +349,6 @@ func (w *worker) complete(id int, c *client, surplus bool) {
 func (w *worker) fail(id int, c *client, class record.Class, now int64) {
 	w.clock = now
 	w.end(c, class, now)
-	c.resume = now + int64(w.thinker.next())
 	if class == record.ConnectRefused || class == record.NoLocalPort {
 		c.resume = max(c.resume, now+int64(refusedPause))
 	}
@@ -334,7 +356,8 @@ func (w *worker) fail(id int, c *client, class record.Class, now int64) {
 	w.rest(id, c, now)
 }
 
-// end accounts for the request in flight.
+// end accounts for the request in flight, and says when the next is due, or the
+// same again.
 func (w *worker) end(c *client, class record.Class, now int64) {
 	e := ending{start: c.start, sent: c.sent, now: now, class: class, delivered: c.state == waiting}
 	if c.tally == w.measured {
@@ -344,7 +367,11 @@ func (w *worker) end(c *client, class record.Class, now int64) {
 		w.session.ended(e, c.reused)
 	}
 	c.tally.end(e)
-	w.session.batch(c.batch[:], e, c.tally == w.warm)
+	pause, again := w.settle(&c.attempts, c.batch[:], e, c.tally, w.noRetries())
+	if !again {
+		pause = w.thinker.next()
+	}
+	c.resume = now + int64(pause)
 }
 
 // idleEvent looks at a connection without a request: its end is expected in

@@ -50,6 +50,7 @@ type client struct {
 	resume   int64 // not before this does the next request start
 	answer   response
 	batch    [correlationSize]byte // ID of the request in flight
+	attempts attempts              // at it
 	left     int64                 // requests still to send; < 0: no bound
 	wanted   bool                  // of the measured time: had a request out,
 	began    bool                  // has ended one,
@@ -239,6 +240,7 @@ func (w *worker) beginMeasured() {
 func (w *worker) drain() {
 	w.draining = true
 	w.measureBusy()
+	w.dropRetries()
 	if w.loop != nil {
 		w.loop.letGo()
 		return
@@ -287,8 +289,10 @@ func (w *worker) finish() {
 				out.unfinished += out.end - c.start
 			}
 			e := ending{start: c.start, now: now, class: record.ReadTimeout, delivered: c.state == waiting}
+			e.doubt = c.attempts.doubt
 			w.session.batch(c.batch[:], e, c.tally == w.warm)
 		}
+		w.giveUp(&c.attempts, c.batch[:])
 		if c.wanted && !c.answered {
 			out.starved++
 		}
@@ -446,6 +450,10 @@ func (w *worker) paced(id int, now int64) {
 func (w *worker) rest(id int, c *client, now int64) {
 	c.state = resting
 	switch {
+	case c.attempts.waits && c.resume > now:
+		w.pace.set(id, c.resume)
+	case c.attempts.waits:
+		w.enqueue(id)
 	case w.loop != nil:
 		w.loop.release(id, c)
 	case !w.mayStart(c):
@@ -482,8 +490,34 @@ func (w *worker) spend(c *client) {
 
 func (w *worker) retireResting() {
 	for i := range w.clients {
-		if w.clients[i].state == resting {
+		if c := &w.clients[i]; c.state == resting && !c.attempts.waits {
 			w.retire(i)
+		}
+	}
+}
+
+// noRetries tells that requests are not sent again any more.
+func (w *worker) noRetries() bool { return w.draining && w.plan.Duration > 0 }
+
+// dropRetries gives up the requests that wait to be sent again, where their time is
+// over.
+func (w *worker) dropRetries() {
+	if !w.noRetries() || w.retries.waiting == 0 {
+		return
+	}
+	for i := range w.clients {
+		c := &w.clients[i]
+		if !c.attempts.waits {
+			continue
+		}
+		w.giveUp(&c.attempts, c.batch[:])
+		w.pace.remove(i)
+		if c.state == closing {
+			w.disconnect(c)
+			c.state = resting
+		}
+		if w.loop != nil && !c.queued { // one that is queued will find that out
+			w.loop.release(i, c)
 		}
 	}
 }

@@ -24,16 +24,19 @@ const (
 type script struct {
 	requests [][]byte
 	last     [][]byte // the same, asking for the connection's end; nil where none ends
-	idAt     []int    // where the correlation ID stands, in both; nil without a ledger
+	idAt     []int    // where the correlation ID stands, in both; nil where requests bear none
 	names    *clientNames
 	nameAt   []int // where a name's digits stand, in both; nil where clients name themselves
 	next     int
+	taken    int    // place of the one that was taken last,
+	out      []byte // and itself
 }
 
 // take returns the next request with id in its place; last asks for the end of the
 // connection.
 func (s *script) take(id []byte, last bool) []byte {
 	i := s.next
+	s.taken = i
 	if s.next++; s.next == len(s.requests) {
 		s.next = 0
 	}
@@ -47,6 +50,24 @@ func (s *script) take(id []byte, last bool) []byte {
 	if s.nameAt != nil {
 		s.names.write(request[s.nameAt[i]:])
 	}
+	s.out = request
+	return request
+}
+
+// repeat returns the request that was taken last, as it was but for last.
+func (s *script) repeat(id []byte, last bool) []byte {
+	request, before := s.requests[s.taken], s.out
+	if last && s.last != nil {
+		request = s.last[s.taken]
+	}
+	if s.idAt != nil {
+		copy(request[s.idAt[s.taken]:], id)
+	}
+	if s.nameAt != nil {
+		at := s.nameAt[s.taken]
+		copy(request[at:at+s.names.digits], before[at:])
+	}
+	s.out = request
 	return request
 }
 
@@ -60,7 +81,7 @@ func newScripts(p Plan, t target) []script {
 		scripts[c].names = names
 	}
 	generated := p.Body == nil && p.Metrics > 0
-	if !generated && p.Metrics == 0 {
+	if !generated && p.Metrics == 0 && !p.named() {
 		var shared script
 		shared.add(p, t, 0, p.Body)
 		for c := range scripts {
@@ -99,7 +120,7 @@ func (s *script) add(p Plan, t target, client int, body []byte) {
 		field := "\r\n" + authorizationField + name + "\r\n" // no value holds a line break
 		s.nameAt = append(s.nameAt, bytes.Index(request, []byte(field))+len(field)-len("\r\n")-s.names.digits)
 	}
-	if p.Ledger != nil {
+	if p.named() {
 		field := "\r\n" + correlationField
 		s.idAt = append(s.idAt, bytes.Index(request, []byte(field))+len(field))
 	}
@@ -138,7 +159,7 @@ func appendRequest(dst []byte, p Plan, t target, client string, body []byte, las
 	}
 	field("Host", header.Get("Host"))
 	delete(header, "Host")
-	if p.Ledger != nil {
+	if p.named() {
 		field("X-Correlation-ID", string(bytes.Repeat([]byte{'0'}, correlationSize)))
 	}
 	names := make([]string, 0, len(header))

@@ -29,6 +29,7 @@ type session struct {
 	scripts  []script
 	check    answerCheck
 	ids      *correlation
+	retries  retries
 	ledger   *ledgerWriter
 	base     time.Time // origin of the run's clock
 	warm     *tally
@@ -120,6 +121,7 @@ func newSession(ctx context.Context, p Plan) (*session, error) {
 		s.sources = loopbackSources(t.addr.Addr())
 	}
 	s.base = time.Now()
+	s.retries = newRetries(&p)
 	s.ids = newCorrelation(p.Seed, s.base.UnixNano())
 	s.ledger = newLedgerWriter(p.Ledger)
 	s.progress = newProgressReporter(p.Progress)
@@ -168,6 +170,9 @@ func (s *session) batch(id []byte, e ending, warmup bool) {
 	}
 	b := record.Batch{ID: string(id), Metrics: s.plan.Metrics, SentNS: s.unix(sent),
 		Outcome: outcomeOf(e.class, e.delivered), Warmup: warmup}
+	if b.Outcome == record.BatchFailed && e.doubt {
+		b.Outcome = record.BatchInDoubt
+	}
 	if e.class.Answered() {
 		b.AnsweredNS = s.unix(e.now)
 	}
@@ -191,13 +196,16 @@ func (s *session) record(out *outcome, ledgerErr error) *record.Record {
 		Counts: record.Counts{
 			Sent: t.sent, Answered: t.answered, OK: t.ok, Failed: t.failed, InFlight: t.inFlight,
 			InDoubt: t.inDoubt, ByClass: t.byClass, WithinDeadline: t.within,
-			Connects: t.connects, Starved: out.starved,
+			Connects: t.connects, Starved: out.starved, Retries: t.retries, Exhausted: t.exhausted,
 		},
 		Latency: t.latency(),
 		Client:  record.Client{GCPauses: out.usage.gcs, SchedLagP99: out.lagP99},
 	}
 	if p.Metrics > 0 && p.Hosts != defaultHosts {
 		r.Load.Hosts = p.Hosts
+	}
+	if p.Retry.Max > 0 {
+		r.Load.Retry = &record.Retry{Max: p.Retry.Max, BackoffNS: int64(p.Retry.Backoff), On: p.Retry.On}
 	}
 	if p.ThinkDistribution != ConstantThink {
 		r.Load.ThinkDistribution = string(p.ThinkDistribution)

@@ -16,6 +16,7 @@ type tally struct {
 	rateEnd  int64 // requests that end later do not enter the rates; 0: none
 
 	sent, answered, ok, failed, inDoubt, within, connects int64
+	retries, exhausted                                    int64 // attempts after the first, and requests that failed with their last
 	waited                                                int64 // open loop: no connection was free when they came due
 	byClass                                               map[record.Class]int64
 	okTimes                                               *hdrhistogram.Histogram
@@ -74,6 +75,7 @@ type ending struct {
 	class      record.Class
 	delivered  bool // all of it had been handed to the kernel
 	first      bool // it was its client's first of the stretch
+	doubt      bool // an attempt before it may have been done
 }
 
 // end counts a request that ended.

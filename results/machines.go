@@ -101,6 +101,7 @@ func unlikeMachines(a, b *record.Record) []Difference {
 	add("requests per connection", l.RequestsPerConnection, m.RequestsPerConnection)
 	add("think time", time.Duration(l.ThinkNS), time.Duration(m.ThinkNS))
 	add("distribution of the think time", l.ThinkDistribution, m.ThinkDistribution)
+	add("retries", l.Retry.Text(), m.Retry.Text())
 	add("deadline", time.Duration(l.DeadlineNS), time.Duration(m.DeadlineNS))
 	add("timeout", time.Duration(l.TimeoutNS), time.Duration(m.TimeoutNS))
 	add("metrics a body", l.Metrics, m.Metrics)

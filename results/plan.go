@@ -181,6 +181,7 @@ type loadKey struct {
 	perConnection     int
 	thinkNS           int64
 	thinkDistribution string
+	retry             string
 	metrics           int
 	clientIDs         int
 	hosts             int
@@ -191,7 +192,7 @@ type loadKey struct {
 // finds the records that name them.
 func keyOf(l record.Load) loadKey {
 	return loadKey{l.Clients, cmp.Or(l.Arrival, "closed"), cmp.Or(l.Connection, "keep"), l.Requests, l.RequestsPerClient,
-		l.RequestsPerConnection, l.ThinkNS, l.ThinkDistribution, l.Metrics, l.ClientIDs, l.Hosts, ratesText(l)}
+		l.RequestsPerConnection, l.ThinkNS, l.ThinkDistribution, l.Retry.Text(), l.Metrics, l.ClientIDs, l.Hosts, ratesText(l)}
 }
 
 // Under says whether a trial of an arm was played under the load of an index.

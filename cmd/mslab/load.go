@@ -23,12 +23,19 @@ import (
 // seedMetrics is how many metrics the original's load sent in a body.
 const seedMetrics = 3
 
+// What --retry means where nothing else is said.
+const (
+	defaultRetryBackoff = 100 * time.Millisecond
+	defaultRetryOn      = "503,timeout"
+)
+
 type loadOptions struct {
 	plan       loadgen.Plan
 	rate       rateOptions
 	start      startOptions
 	connection string
 	thinkDist  string
+	retryOn    string
 	headers    []string
 	bodyFile   string
 	ledgerFile string
@@ -93,6 +100,9 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.thinkDist, "think-dist", string(loadgen.ConstantThink), "how pauses vary around --think: not at all, or as those of independent users (constant, exponential)")
 	f.DurationVar(&p.Deadline, "deadline", loadgen.DefaultDeadline, "count answers later than this apart; they are not cut off")
 	f.DurationVar(&p.Timeout, "timeout", loadgen.DefaultTimeout, "end a request that takes longer")
+	f.IntVar(&p.Retry.Max, "retry", 0, "send a request that failed again, up to so many times; each attempt counts as sent, all bear one X-Correlation-ID")
+	f.DurationVar(&p.Retry.Backoff, "retry-backoff", defaultRetryBackoff, "longest pause before the first retry, doubled for each further one up to 10s; each is drawn from 0 to that")
+	f.StringVar(&o.retryOn, "retry-on", defaultRetryOn, "which failures to retry: 429, 503, 4xx, 5xx, timeout, error (no answer), any, or classes of the record")
 	f.DurationVar(&p.Warmup, "warmup", 0, "load before the measured time")
 	f.IntVar(&p.Metrics, "metrics", seedMetrics, "metrics in a body of the original's shape; with a URL only where given")
 	f.IntVar(&p.ClientIDs, "client-ids", 0, "name so many clients in turn in the Authorization field of bodies of metrics (default: each client its own)")
@@ -133,6 +143,9 @@ func (o *loadOptions) resolve(cmd *cobra.Command, args []string) error {
 	}
 	p.Connection = loadgen.Connection(o.connection)
 	p.ThinkDistribution = loadgen.Distribution(o.thinkDist)
+	if p.Retry.On, err = loadgen.ParseRetryOn(o.retryOn); err != nil {
+		return usagef("--retry-on: %w", err)
+	}
 	p.SpreadSources = true // has an effect on loopback targets only
 	if p.Header, err = parseHeaders(o.headers); err != nil {
 		return err
@@ -177,7 +190,13 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 			bounds = append(bounds, atLeast(name, int64(n), 1))
 		}
 	}
+	for _, name := range []string{"retry-backoff", "retry-on"} {
+		if cmd.Flags().Changed(name) && p.Retry.Max == 0 {
+			bounds = append(bounds, usagef("--%s says how to retry; say how often, with --retry", name))
+		}
+	}
 	return firstError(append(bounds,
+		notNegative("retry-backoff", p.Retry.Backoff),
 		exclusive(cmd, "requests", "requests-per-client", "duration"),
 		o.hlog.check(o.outFile, o.ledgerFile),
 		exclusive(cmd, "body", "metrics"),

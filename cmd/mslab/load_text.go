@@ -49,6 +49,9 @@ func loadText(r *record.Record) string {
 		line(l[0], "%s", l[1])
 	}
 	line("requests", "%d sent: %d ok, %d failed, %d in flight; %d of the failed in doubt", c.Sent, c.OK, c.Failed, c.InFlight, c.InDoubt)
+	if retry := r.Load.Retry; retry != nil {
+		line("retries", "%d of the requests sent were further attempts, %d failed with their last; %s", c.Retries, c.Exhausted, retry.Text())
+	}
 	for _, class := range failures(c) {
 		line(string(class), "%d, %s", c.ByClass[class], explanationOf(class).words)
 	}

@@ -141,7 +141,7 @@ func (p Part) addable(parts int) error {
 	c, limit := r.Counts, math.MaxInt64/int64(parts)
 	for name, n := range map[string]int64{
 		"counts.sent": c.Sent, "counts.in_flight": c.InFlight, "counts.connects": c.Connects, "counts.starved_clients": c.Starved,
-		"counts.waited": c.Waited, "client.gc_pauses": r.Client.GCPauses, "load.clients": int64(r.Load.Clients),
+		"counts.waited": c.Waited, "counts.retries": c.Retries, "counts.exhausted": c.Exhausted, "client.gc_pauses": r.Client.GCPauses, "load.clients": int64(r.Load.Clients),
 		"load.requests": r.Load.Requests, "load.max_connections": int64(r.Load.MaxConnections),
 	} {
 		if n < 0 || n > limit {

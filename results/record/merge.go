@@ -62,6 +62,8 @@ func (c *Counts) add(o Counts) {
 	c.Connects += o.Connects
 	c.Starved += o.Starved
 	c.Waited += o.Waited
+	c.Retries += o.Retries
+	c.Exhausted += o.Exhausted
 	for class, n := range o.ByClass {
 		c.ByClass[class] += n
 	}

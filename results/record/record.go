@@ -4,7 +4,11 @@
 // else reads, so it depends on nothing that draws or decides.
 package record
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Schema is the format that this version writes. Readers accept it and every
 // older version, and refuse newer ones by name.
@@ -69,6 +73,7 @@ type Load struct {
 	RequestsPerConnection int    `json:"requests_per_connection,omitempty"`
 	ThinkNS               int64  `json:"think_ns,omitempty"`           // the mean, where pauses vary
 	ThinkDistribution     string `json:"think_distribution,omitempty"` // "exponential"; "": each pause is the same
+	Retry                 *Retry `json:"retry,omitempty"`              // nil: none
 	DeadlineNS            int64  `json:"deadline_ns"`
 	TimeoutNS             int64  `json:"timeout_ns"`
 	Metrics               int    `json:"metrics,omitempty"`    // metrics a body; 0: a body of the user's own
@@ -86,6 +91,30 @@ type Load struct {
 	Rates          []float64 `json:"rates,omitempty"`
 	AchievedRate   float64   `json:"achieved_rate,omitempty"`
 	MaxConnections int       `json:"max_connections,omitempty"`
+}
+
+// Retry is which requests were sent again. Each attempt counts as sent.
+type Retry struct {
+	Max       int     `json:"max"`        // times a request
+	BackoffNS int64   `json:"backoff_ns"` // longest pause before the first time; doubled for each further one, and drawn from 0 to that
+	On        []Class `json:"on"`
+}
+
+// Text is like "up to 3 retries, backoff 100ms, on status_503 read_timeout"; of nil
+// it is empty.
+func (r *Retry) Text() string {
+	if r == nil {
+		return ""
+	}
+	on := make([]string, len(r.On))
+	for i, class := range r.On {
+		on[i] = string(class)
+	}
+	times := "retries"
+	if r.Max == 1 {
+		times = "retry"
+	}
+	return fmt.Sprintf("up to %d %s, backoff %v, on %s", r.Max, times, time.Duration(r.BackoffNS), strings.Join(on, " "))
 }
 
 // Counts account for every request. Sent = OK + Failed + InFlight, and
@@ -107,6 +136,10 @@ type Counts struct {
 	// Waited is how many requests of an open loop found no free connection when
 	// they came due.
 	Waited int64 `json:"waited,omitempty"`
+	// Retries is how many of Sent were attempts after a request's first, and Exhausted
+	// how many requests failed with their last.
+	Retries   int64 `json:"retries,omitempty"`
+	Exhausted int64 `json:"exhausted,omitempty"`
 }
 
 // Success holds the four rates, each a fraction of Sent in [0, 1].
