@@ -50,6 +50,34 @@ func RenderBenchstat(w io.Writer, run *Run) error {
 	return nil
 }
 
+// RenderLoadBenchstat prints one load in that format: one sample, so that those of
+// several loads, one behind the other in a file, are for benchstat to compare. Of a
+// load that is not valid, or whose generator was the bottleneck, a comment says why
+// it has none.
+func RenderLoadBenchstat(w io.Writer, r *record.Record) error {
+	var out strings.Builder
+	fmt.Fprintf(&out, "goos: %s\ngoarch: %s\npkg: mslab/load\n", runtime.GOOS, runtime.GOARCH)
+	if r.Environment != nil && r.Environment.CPU != "" {
+		fmt.Fprintf(&out, "cpu: %s\n", r.Environment.CPU)
+	}
+	fmt.Fprint(&out, "Unit client-cpu-ns/req better=lower\nUnit rps-ok better=higher\nUnit p50-ns better=lower\nUnit p99-ns better=lower\nUnit failed-% better=lower\n\n")
+	switch {
+	case !r.Verdict.Valid || !r.Verdict.Comparable:
+		fmt.Fprintf(&out, "# no sample: %s\n", strings.Join(r.Verdict.Reasons, "; "))
+	case r.Counts.OK == 0:
+		fmt.Fprint(&out, "# no sample: no request succeeded\n")
+	default:
+		c := r.Counts
+		fmt.Fprintf(&out, "BenchmarkLoad/subject=%s/load=%s %d %.1f client-cpu-ns/req %.1f rps-ok %d p50-ns %d p99-ns %.4f failed-%%\n",
+			benchWord(r.Subject.Name), benchWord(loadTitle(r.Load)), c.OK,
+			r.Client.CPUPerRequest, r.RPS.OK, r.Latency.P50, r.Latency.P99, 100*float64(c.Failed)/float64(c.OK+c.Failed))
+	}
+	if _, err := io.WriteString(w, out.String()); err != nil {
+		return fmt.Errorf("render benchmark format: %w", err)
+	}
+	return nil
+}
+
 // benchLines prints the trials of the subjects whose names end in side, without
 // it.
 func benchLines(out io.Writer, run *Run, side string) {

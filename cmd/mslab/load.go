@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	defaultRetryBackoff = 100 * time.Millisecond
 	defaultRetryOn      = "503,timeout"
 )
+
+// loadFormats are the values of --format of a load.
+func loadFormats() []string { return append(slices.Clone(results.Formats), formatBenchstat) }
 
 type loadOptions struct {
 	plan       loadgen.Plan
@@ -116,7 +120,7 @@ func (o *loadOptions) addFlags(cmd *cobra.Command) {
 	o.hlog.addFlags(f)
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "fail with exit 3 unless METRIC OP VALUE holds (repeatable)")
 	addProgressFlag(cmd, f, &o.progress)
-	addFormatFlags(cmd, &o.format, &o.json, results.Formats...)
+	addFormatFlags(cmd, &o.format, &o.json, loadFormats()...)
 	_ = cmd.RegisterFlagCompletionFunc("think-dist", cobra.FixedCompletions([]string{"constant", "exponential"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("connection", cobra.FixedCompletions([]string{"keep", "new"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -201,7 +205,7 @@ func (o *loadOptions) checkFlags(cmd *cobra.Command) error {
 		o.hlog.check(o.outFile, o.ledgerFile),
 		exclusive(cmd, "body", "metrics"),
 		exclusive(cmd, "json", "format"),
-		checkFormat(&o.format, o.json, results.Formats...),
+		checkFormat(&o.format, o.json, loadFormats()...),
 		checkProgress(o.progress),
 		atLeast("clients", int64(p.Clients), 1),
 		atLeast("metrics", int64(p.Metrics), 1),

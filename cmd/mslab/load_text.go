@@ -18,6 +18,9 @@ func printLoad(w io.Writer, format string, r *record.Record) error {
 	if format == formatJSON {
 		return writeRecord(w, r)
 	}
+	if format == formatBenchstat {
+		return results.RenderLoadBenchstat(w, r)
+	}
 	tables := results.LoadTables(r)
 	if format != formatTable {
 		return results.Render(w, format, tables)
