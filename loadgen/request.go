@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -69,6 +70,22 @@ func (s *script) repeat(id []byte, last bool) []byte {
 	}
 	s.out = request
 	return request
+}
+
+// mostCopied bounds the memory, in bytes, of one body that each connection has a copy
+// of, to write its IDs into.
+const mostCopied = 1 << 30
+
+func checkCopies(p Plan) error {
+	copies := int64(p.MaxConnections)
+	if p.RequestsPerConnection > 1 {
+		copies *= 2 // see script.add
+	}
+	if p.Body == nil || !p.named() || copies*int64(len(p.Body)) <= mostCopied {
+		return nil
+	}
+	return fmt.Errorf("check the load: requests with IDs, for --retry or --ledger, take a copy of the body for each connection, and %d of %d bytes are over %d MiB; give a smaller body, or fewer clients or --max-connections",
+		copies, len(p.Body), mostCopied>>20)
 }
 
 // newScripts prebuilds the requests of all connections: one a client, and in an

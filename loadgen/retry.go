@@ -22,7 +22,8 @@ const (
 // Retry says which requests are sent again after they failed. Each attempt counts as
 // sent and has a latency of its own; all of a request's bear one ID and one body.
 // Bounds of the load count requests, not attempts; where a duration bounds it, none
-// is sent again after its end.
+// is sent again after its end. In an open loop an attempt is due when its pause is
+// over, and holds its connection, or the place of one, until then.
 type Retry struct {
 	Max int // times that a request is sent again, up to MaxRetries; 0: none
 	// Backoff is the longest pause before the first of them. It doubles with each, up

@@ -235,6 +235,29 @@ func TestRetryPauses(t *testing.T) {
 	}
 }
 
+// TestRetriesBoundTheCopies refuses a body that would take all memory, since each
+// connection needs its own; without IDs connections share it.
+func TestRetriesBoundTheCopies(t *testing.T) {
+	plan := Plan{URL: "http://127.0.0.1:1/", Clients: 60, Requests: 1, Body: make([]byte, 10<<20)}
+	for retries, refused := range map[int]bool{0: false, 1: false} {
+		plan.Retry.Max = retries
+		if err := checkCopies(plan.withDefaults()); (err != nil) != refused {
+			t.Errorf("600 MiB with %d retries: %v", retries, err)
+		}
+	}
+	plan.Clients = 200
+	for retries, refused := range map[int]bool{0: false, 1: true} {
+		plan.Retry.Max = retries
+		if err := checkCopies(plan.withDefaults()); (err != nil) != refused {
+			t.Errorf("2,000 MiB with %d retries: %v", retries, err)
+		}
+	}
+	plan.Clients, plan.RequestsPerConnection = 60, 2
+	if checkCopies(plan.withDefaults()) == nil {
+		t.Error("twice 600 MiB are taken, where connections end")
+	}
+}
+
 func TestParseRetryOn(t *testing.T) {
 	on, err := ParseRetryOn("503, timeout,503,reset")
 	want := []record.Class{record.Status503, record.ConnectTimeout, record.ReadTimeout, record.Reset}

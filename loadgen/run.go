@@ -111,6 +111,9 @@ func newSession(ctx context.Context, p Plan) (*session, error) {
 	if err := checkFiles(p.MaxConnections); err != nil {
 		return nil, err
 	}
+	if err := checkCopies(p); err != nil {
+		return nil, err
+	}
 	s := &session{
 		plan: p, target: t, scripts: newScripts(p, t), check: newAnswerCheck(p.Metrics),
 		warm: newTally(p.Deadline), measured: newTally(p.Deadline),

@@ -230,6 +230,9 @@ func loadTitle(l record.Load) string {
 	if l.RequestsPerConnection > 0 {
 		s += fmt.Sprintf(" of %d requests", l.RequestsPerConnection)
 	}
+	if l.Retry != nil {
+		s += ", " + l.Retry.Text()
+	}
 	if l.RequestsPerClient > 0 {
 		s += fmt.Sprintf(", %d requests each", l.RequestsPerClient)
 	}
