@@ -67,6 +67,10 @@ func ledgerOutcomes(t *testing.T, ledger io.Reader) map[record.Outcome]int {
 	return outcomes
 }
 
+// burst is an open loop's schedule that no machine is too busy to keep: all requests
+// come due at once.
+func burst(requests int) []time.Duration { return make([]time.Duration, requests) }
+
 // retryLoops are loads of 60 requests, in both kinds of loop.
 func retryLoops() map[string]Plan {
 	return map[string]Plan{
@@ -74,9 +78,9 @@ func retryLoops() map[string]Plan {
 		"closed, each":  {Clients: 3, RequestsPerClient: 20},
 		"closed, new":   {Clients: 3, Requests: 60, Connection: New},
 		"closed, short": {Clients: 3, Requests: 60, RequestsPerConnection: 4, ClientIDs: 1000},
-		"open":          {Clients: 3, MaxConnections: 8, Requests: 60, Rate: 3000},
-		"open, new":     {Clients: 3, MaxConnections: 8, Requests: 60, Rate: 3000, Connection: New},
-		"open, short":   {Clients: 3, MaxConnections: 8, Requests: 60, Rate: 3000, RequestsPerConnection: 4, ClientIDs: 1000},
+		"open":          {Clients: 3, MaxConnections: 8, Arrival: Replay, Replay: burst(60)},
+		"open, new":     {Clients: 3, MaxConnections: 8, Arrival: Replay, Replay: burst(60), Connection: New},
+		"open, short":   {Clients: 3, MaxConnections: 8, Arrival: Replay, Replay: burst(60), RequestsPerConnection: 4, ClientIDs: 1000},
 	}
 }
 
@@ -141,11 +145,11 @@ func TestRetriesEnd(t *testing.T) {
 				}
 			}
 		}
-		for loop, plan := range map[string]Plan{"closed": {Clients: 4}, "open": {Clients: 4, MaxConnections: 4, Rate: 200}} {
+		for loop, plan := range map[string]Plan{"closed": {Clients: 4}, "open": {Clients: 4, MaxConnections: 4, Arrival: Replay, Replay: burst(40)}} {
 			server := httptest.NewServer(newFlaky(503))
 			var ledger bytes.Buffer
 			plan.URL, plan.Metrics, plan.Ledger = server.URL, 3, &ledger
-			plan.Timeout, plan.Duration, plan.Retry = time.Second, 200*time.Millisecond, Retry{Max: 3, Backoff: time.Hour}
+			plan.Timeout, plan.Duration, plan.Retry = 10*time.Second, 500*time.Millisecond, Retry{Max: 3, Backoff: time.Hour}
 			began := time.Now()
 			r := runOn(t, context.Background(), drive, plan)
 			server.Close()
@@ -165,7 +169,7 @@ func TestRetriesEnd(t *testing.T) {
 // stay in doubt when the next is refused, and the server's silence to be retried.
 func TestRetriesKeepTheDoubt(t *testing.T) {
 	for name, drive := range engines() {
-		for loop, plan := range map[string]Plan{"closed": {Clients: 2, Requests: 4}, "open": {Clients: 2, Rate: 1000, Requests: 4}} {
+		for loop, plan := range map[string]Plan{"closed": {Clients: 2, Requests: 4}, "open": {Clients: 2, MaxConnections: 4, Arrival: Replay, Replay: burst(4)}} {
 			f := newFlaky(0, 400)
 			server := httptest.NewServer(f)
 			var ledger bytes.Buffer
@@ -187,7 +191,7 @@ func TestRetriesKeepTheDoubt(t *testing.T) {
 // line in the ledger for each request.
 func TestRetriesAreInterrupted(t *testing.T) {
 	for name, drive := range engines() {
-		for loop, plan := range map[string]Plan{"closed": {Clients: 4, Requests: 4}, "open": {Clients: 4, Rate: 1000, Requests: 4}} {
+		for loop, plan := range map[string]Plan{"closed": {Clients: 4, Requests: 4}, "open": {Clients: 4, Arrival: Replay, Replay: burst(4)}} {
 			f := newFlaky(503)
 			server := httptest.NewServer(f)
 			var ledger bytes.Buffer
@@ -252,7 +256,7 @@ func TestRetriesBoundTheCopies(t *testing.T) {
 			t.Errorf("2,000 MiB with %d retries: %v", retries, err)
 		}
 	}
-	plan.Clients, plan.RequestsPerConnection = 60, 2
+	plan.Clients, plan.RequestsPerConnection, plan.Retry.Max = 60, 2, 1
 	if checkCopies(plan.withDefaults()) == nil {
 		t.Error("twice 600 MiB are taken, where connections end")
 	}
